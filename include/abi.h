@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * abi.h - the contract between the BPF programs (bpf/) and user space (src/): keys, values,
+ * records, limits and loss reasons.
+ *
+ * Laid out identically on both sides: fixed-width members, explicit padding, no pointers, bool,
+ * long or enum members. Includes nothing: the includer brings __u8 ... __u64 and __s8 ... __s32.
+ */
+#ifndef SEEP_ABI_H
+#define SEEP_ABI_H
+
+/* ---- limits ---------------------------------------------------------------------------- */
+
+#define STACK_MAX_FRAMES    256	  /* kept from the leaf; deeper stacks are marked truncated */
+#define AGE_CLASSES	    16	  /* birth epochs, each about as long as all before it */
+#define LEDGER_MAX_TIERS    16	  /* hash tables the ledger may grow to */
+#define ROWS_PER_SHARD	    (1U << 18) /* unwind rows of one inner array: 2 MiB */
+#define ROW_SHARDS_MAX	    256	  /* 64 Mi rows */
+#define MAPPINGS_MAX	    (1U << 17) /* executable mappings of all watched processes */
+#define PROCS_MAX	    8192
+#define FILES_MAX	    65536
+#define ALLOCATOR_RANGES    8	  /* text ranges of allocator libraries, per process */
+#define PENDING_DEPTH	    4	  /* allocator calls nested in one another on one thread */
+#define SCRATCH_SLOTS	    4	  /* walkers that may preempt one another on one CPU */
+#define WEIGHT_ONE	    (1ULL << 16) /* totals count blocks in 1/65536 (sampled blocks weigh more) */
+#define VARIANCE_UNIT_SHIFT 12	  /* variances are kept in units of 4096 bytes^2 */
+
+/* ---- classes: which allocator made a block; never summed into each other ----------------- */
+
+enum alloc_class {
+	CLASS_MALLOC, /* libc or a replacement, operator new where it does not end in malloc */
+	CLASS_PYTHON, /* CPython's object and mem domains */
+	CLASS_MMAP,   /* direct anonymous mappings */
+	CLASS_COUNT,
+};
+
+/* ---- unwinding ----------------------------------------------------------------------------- */
+
+/*
+ * How to find the caller's frame from a return address. One row holds from its pc up to the pc of
+ * the next row. 'pc' is an ELF virtual address minus the address of the first executable segment.
+ */
+enum unwind_kind {
+	UNWIND_RSP,    /* CFA = rsp + cfa_off8 * 8 */
+	UNWIND_RBP,    /* CFA = rbp + cfa_off8 * 8 */
+	UNWIND_DRAP,   /* CFA = *(rbp + rbp_off8 * 8); caller's rbp = *(rbp)  (GCC stack realign) */
+	UNWIND_SIGNAL, /* the frame is a struct rt_sigframe */
+	UNWIND_STOP,   /* outermost frame: return address undefined */
+	UNWIND_END,    /* no CFI from here on */
+	UNWIND_UNSUP,  /* a rule this format cannot say */
+	UNWIND_WIDE,   /* CFA = rsp + a 32-bit offset in the low half of the next row's 8 bytes */
+	UNWIND_KIND_COUNT,
+};
+
+struct unwind_row {
+	__u32 pc;
+	__u16 cfa_off8; /* in units of 8 bytes */
+	__s8 rbp_off8;	/* caller's rbp is at CFA + rbp_off8 * 8; 0: rbp is unchanged */
+	__u8 kind;	/* enum unwind_kind */
+};
+_Static_assert(sizeof(struct unwind_row) == 8, "rows are copied into mmaped arrays");
+
+/* Where the rows of a binary lie: rows [first, first + count) of one shard. */
+struct table_ref {
+	__u32 shard; /* index into row_shards */
+	__u32 first;
+	__u32 count; /* 0: no table */
+	__u32 pad;
+};
+
+/* What the walker needs to know of one file, for pcs that no mapping slice covers yet. */
+struct file_key {
+	__u64 inode;
+	__u32 device; /* as the kernel encodes dev_t: major << 20 | minor */
+	__u32 pad;
+};
+struct file_info {
+	struct table_ref calls; /* rows that can contain a return address */
+	struct table_ref full;	/* every row; built on demand, for frames interrupted by a signal */
+	__u64 text_vaddr;	/* lowest executable segment: rows count from here */
+	__s64 vaddr_minus_off;	/* of that segment: ELF address - file offset */
+	__u32 binary_id;
+	__u32 pad;
+};
+
+/* One executable mapping of a process, sorted by start within the process' slice. */
+struct mapping {
+	__u64 start, end; /* user addresses */
+	__u64 bias;	  /* user address - ELF address */
+	__u64 text_vaddr;
+	struct table_ref calls, full;
+	__u32 binary_id; /* 0: anonymous code (JIT): frame pointers */
+	__u32 pad;
+};
+
+/* Frames of a stack, leaf first. */
+#define FRAME_TAG_SHIFT	 62
+#define FRAME_NATIVE	 0ULL /* binary_id:20 | ELF address of the call:42 */
+#define FRAME_RAW	 1ULL /* a user address in no known binary */
+#define FRAME_PYTHON	 2ULL /* (code >> 4):43 | lasti:20, bit 63 set */
+#define FRAME_PC_BITS	 42
+#define FRAME_BINARY_MAX (1U << 20)
+
+/* ---- processes ----------------------------------------------------------------------------- */
+
+struct addr_range {
+	__u64 start, end;
+};
+
+/* Keyed by tgid in the initial pid namespace. 'generation' makes (tgid, start time) one number:
+ * a new one is drawn at every exec and for every process, so a recycled pid never meets old blocks. */
+struct proc {
+	__u64 start_time_ns;	/* task->start_boottime */
+	__u64 slice;		/* mappings: first << 32 | count, written in one piece */
+	__u32 generation;
+	__u32 flags;		/* PROC_* */
+	struct addr_range allocators[ALLOCATOR_RANGES]; /* mmap called from here is the allocator's */
+};
+#define PROC_FOLLOW_CHILDREN (1U << 0)
+#define PROC_STALE_MAPPINGS  (1U << 1) /* exec'd: the slice describes the old image */
+
+/* ---- the ledger ---------------------------------------------------------------------------- */
+
+struct block_key {
+	__u64 addr;
+	__u32 generation;
+	__u32 pad;
+};
+struct block {
+	__u64 stack_hash;
+	__u64 size_bytes; /* as requested */
+	__u8 alloc_class;
+	__u8 age;	  /* birth epoch, < AGE_CLASSES */
+	__u8 sample_shift; /* sampling interval was settings.sample_bytes << sample_shift */
+	__u8 flags;	  /* BLOCK_* */
+	__u32 pad;
+};
+#define BLOCK_SAMPLED (1U << 0)
+_Static_assert(sizeof(struct block_key) + sizeof(struct block) == 40,
+	       "48 of hash element + 40 + 8 of the BPF allocator fit kmalloc-96");
+
+struct site_key {
+	__u64 stack_hash;
+	__u32 generation;
+	__u32 alloc_class;
+};
+
+struct totals {
+	__u64 bytes;
+	__u64 blocks; /* in units of 1 / WEIGHT_ONE */
+};
+
+/*
+ * Totals of a site since the recording began. They only grow. The freed halves stand first: a copy
+ * from low to high addresses then never shows more freed than allocated.
+ */
+struct site {
+	struct totals freed[AGE_CLASSES];
+	__u64 freed_variance; /* in units of 2^VARIANCE_UNIT_SHIFT bytes^2 */
+	__u64 alloc_variance;
+	struct totals allocated[AGE_CLASSES];
+	__u32 stack_sent; /* 1: the frames are in the ring */
+	__u32 tgid;
+};
+
+/* ---- records of the ring buffer -------------------------------------------------------------- */
+
+enum record_type {
+	RECORD_STACK = 1,  /* struct stack_record: frames of a site seen first */
+	RECORD_REGION,	   /* struct region_record: mmap, munmap, mremap, sbrk by the program */
+	RECORD_PROCESS,	   /* struct process_record */
+	RECORD_TIER,	   /* struct record_head: the ledger began to fill its newest table */
+};
+
+struct record_head {
+	__u32 type; /* enum record_type */
+	__u32 tgid;
+	__u32 generation;
+	__u32 tid;
+};
+
+#define STACK_TRUNCATED (1U << 0) /* deeper than STACK_MAX_FRAMES, or the walk could not go on */
+#define STACK_SIGNAL	(1U << 1) /* passes through a signal frame */
+
+struct stack_record {
+	struct record_head head;
+	__u64 stack_hash;
+	__u32 alloc_class;
+	__u16 frame_count;
+	__u8 flags;	  /* STACK_* */
+	__u8 end_reason; /* enum walk_end */
+	__u64 frames[];	  /* leaf first */
+};
+
+enum region_op {
+	REGION_MAP = 1, /* [addr, addr + bytes) is new; replaces what lay there */
+	REGION_UNMAP,	/* [addr, addr + bytes) is gone */
+	REGION_MOVE,	/* [old_addr, old_addr + old_bytes) went to [addr, addr + bytes) */
+};
+struct region_record {
+	struct record_head head;
+	__u64 stack_hash; /* its frames came before, in a RECORD_STACK of class CLASS_MMAP */
+	__u64 addr, bytes;
+	__u64 old_addr, old_bytes;
+	__u32 op; /* enum region_op */
+	__u32 pad;
+};
+
+enum process_event {
+	PROCESS_EXIT = 1,     /* last thread is gone */
+	PROCESS_EXEC,	      /* same pid, new image; generation is the new one */
+	PROCESS_FORK,	      /* child_tgid was added with child_generation */
+	PROCESS_LIBS_CHANGED, /* dlopen or dlclose: mappings are to be read again */
+	PROCESS_UNKNOWN_PC,   /* a stack met code of no known mapping */
+	PROCESS_WANT_FULL,    /* a signal interrupted code of 'addr': build its full table */
+};
+struct process_record {
+	struct record_head head; /* generation: of the old image for exec */
+	__u32 event;		 /* enum process_event */
+	__u32 other_tgid;	 /* fork: the child */
+	__u32 other_generation;	 /* fork: the child's; exec: the new image's */
+	__u32 pad;
+	__u64 addr;
+	__u64 start_time_ns;	 /* of the new process */
+};
+
+/* Why a walk ended. Everything but STOP leaves the stack without its root. */
+#define WALK_ENDS(X)                                                                               \
+	X(STOP, "reached the outermost frame")                                                     \
+	X(DEPTH, "deeper than the frame limit")                                                    \
+	X(NO_MAPPING, "code outside every known mapping")                                          \
+	X(NO_TABLE, "binary without call-frame information")                                       \
+	X(NO_RULE, "code without a usable call-frame rule")                                        \
+	X(READ, "stack memory not readable")                                                       \
+	X(TRAMPOLINE, "return probe without a recorded return address")                            \
+	X(BAD_FRAME, "frame pointer chain broken")                                                 \
+	X(SIGNAL, "interrupted by a signal in code without a full table")
+enum walk_end {
+#define X(name, text) WALK_END_##name,
+	WALK_ENDS(X)
+#undef X
+	WALK_END_COUNT,
+};
+
+/* ---- losses: why data is missing from the totals, one counter and one text per reason ------- */
+
+#define LOSS_REASONS(X)                                                                            \
+	X(LEDGER_FULL, "ledger_full", "live blocks not recorded: ledger full (raise --max-blocks)")    \
+	X(LEDGER_BUSY, "ledger_growing", "live blocks not recorded: ledger was still growing")         \
+	X(SITE_FULL, "site_table_full", "allocations not recorded: site table full")                 \
+	X(NO_SCRATCH, "walker_busy", "allocations not recorded: all stack walkers of the CPU busy")  \
+	X(NO_TASK_SLOT, "task_slot", "allocations not recorded: no memory for a thread's state")     \
+	X(RETURN_MISSED, "return_missed", "allocations not recorded: return of the call not seen")   \
+	X(NESTING, "nesting", "allocations not recorded: allocator calls nested too deeply")         \
+	X(RING_FULL_STACK, "ring_full_stack", "stacks sent late or never: ring buffer full")         \
+	X(RING_FULL_REGION, "ring_full_region", "mmap class inexact: ring buffer full")              \
+	X(RING_FULL_PROCESS, "ring_full_process", "process events missed: ring buffer full")         \
+	X(STALE_BLOCK, "stale_block", "blocks whose free was not seen, found when reused")           \
+	X(UPDATE_RACE, "update_race", "kernel map refused an update")                                \
+	X(PROC_FULL, "process_table_full", "child processes not followed: process table full")
+enum loss_reason {
+#define X(name, key, text) LOSS_##name,
+	LOSS_REASONS(X)
+#undef X
+	LOSS_REASON_COUNT,
+};
+
+/* ---- counters, one copy per CPU --------------------------------------------------------------- */
+
+struct counters {
+	__u64 losses[LOSS_REASON_COUNT];
+	__u64 walk_ends[WALK_END_COUNT]; /* of every walk */
+	__u64 alloc_hits;		 /* entries into allocating functions */
+	__u64 return_hits;
+	__u64 free_hits;
+	__u64 map_hits;
+	__u64 walks;
+	__u64 walked_frames;
+	__u64 unmatched_frees;	/* blocks older than the recording, or not sampled */
+	__u64 sampled_blocks;
+	__u64 failed_allocs;	/* the allocator returned NULL */
+	__u64 ledger_inserts;
+	__u64 ledger_deletes;
+};
+
+/* ---- probe cookies: what a probe point needs to know, packed in 64 bits ----------------------- */
+
+enum probe_role {
+	ROLE_MALLOC = 1,     /* size */
+	ROLE_CALLOC,	     /* count, size */
+	ROLE_REALLOC,	     /* ptr, size */
+	ROLE_REALLOCARRAY,   /* ptr, count, size */
+	ROLE_MEMALIGN,	     /* align, size */
+	ROLE_POSIX_MEMALIGN, /* &ptr, align, size; 0 is success */
+	ROLE_PVALLOC,	     /* size, rounded up to pages */
+	ROLE_FREE,	     /* ptr */
+	ROLE_MMAP,	     /* addr, length, prot, flags */
+	ROLE_MUNMAP,	     /* addr, length */
+	ROLE_MREMAP,	     /* old, old length, new length */
+	ROLE_SBRK,	     /* increment */
+	ROLE_BRK,	     /* new end */
+	ROLE_DL_CHANGED,     /* the dynamic linker finished adding or removing libraries */
+	ROLE_COUNT,
+};
+
+/* Registers in the DWARF order of x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8 ... r15. */
+#define REG_RAX 0
+#define REG_RDX 1
+#define REG_RCX 2
+#define REG_RBX 3
+#define REG_RSI 4
+#define REG_RDI 5
+#define REG_RBP 6
+#define REG_RSP 7
+#define REG_R8	8
+
+/*
+ * role:8 | class:4 | reg0:4 | reg1:4 | reg2:4 | sp_delta8:8
+ * regN: register that holds argument N at the probed instruction. sp_delta8: the return address
+ * is at rsp + 8 * sp_delta8 there.
+ */
+#define COOKIE(role, class, reg0, reg1, reg2, sp_delta8)                                           \
+	((__u64)(role) | (__u64)(class) << 8 | (__u64)(reg0) << 12 | (__u64)(reg1) << 16 |         \
+	 (__u64)(reg2) << 20 | (__u64)(sp_delta8) << 24)
+#define COOKIE_ROLE(c)	   ((__u32)(c) & 0xff)
+#define COOKIE_CLASS(c)	   ((__u32)((c) >> 8) & 0xf)
+#define COOKIE_REG(c, n)   ((__u32)((c) >> (12 + 4 * (n))) & 0xf)
+#define COOKIE_SP_DELTA(c) ((__u32)((c) >> 24) & 0xff)
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * profile.h - everything a recording knows, in memory: processes, snapshots, sites, frames, losses.
+ *
+ * Built once (by store/recording.c from a file), then only read: rank, verdict, diff and every
+ * exporter take a const struct profile. Knows nothing of BPF.
+ *
+ * Sizes are requested bytes. In sampled recordings bytes and blocks are estimates (already scaled
+ * up) and 'variance' says how sure they are; in exact ones it is 0.
+ */
+#ifndef SEEP_PROFILE_PROFILE_H
+#define SEEP_PROFILE_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/abi_types.h"
+#include "target/process.h"
+
+/* Totals since the recording began. live = alloc - free. */
+struct site_totals {
+	double alloc_bytes, alloc_blocks;
+	double free_bytes, free_blocks;
+	double variance; /* of the live bytes, bytes^2 */
+};
+
+/* A moment at which the totals of a site changed. Sites are stored only where they changed. */
+struct site_point {
+	uint32_t snapshot; /* index into profile.snapshots */
+	struct site_totals totals;
+};
+
+/* One function at one place. Inlined functions are frames of their own. */
+struct profile_frame {
+	const char *function; /* never NULL nor "" */
+	const char *file;     /* NULL if unknown */
+	const char *module;   /* path of the binary; NULL for code in no file and for Python */
+	uint64_t offset;      /* ELF address in the module */
+	uint32_t line;	      /* 0 if unknown */
+	bool python;
+	bool inlined;  /* into the frame after it */
+	bool internal; /* of the interpreter or the profiler's own view; hidden unless asked for */
+};
+
+struct profile_site {
+	uint32_t process; /* index into profile.processes */
+	uint32_t alloc_class; /* enum alloc_class */
+	const uint32_t *frames; /* indices into profile.frames, leaf first, inlined ones expanded */
+	uint32_t frame_count;
+	bool truncated; /* the root is missing */
+	uint8_t end_reason; /* enum walk_end, meaningful when truncated */
+	const struct site_point *points; /* by snapshot, ascending; the first may be later than 0 */
+	uint32_t point_count;
+	struct {
+		double alloc_bytes, free_bytes;
+	} age[AGE_CLASSES]; /* by birth epoch, at the end; profile.epoch_start_ns tells when */
+};
+
+struct profile_snapshot {
+	uint64_t time_ns; /* since the recording began */
+	uint64_t events;  /* probe hits since the recording began */
+	uint64_t bpf_ns;  /* time those hits cost, by the calibrated price of a hit */
+	bool marked;	  /* asked for by the user (SIGUSR1) */
+	bool settling;	  /* no new allocations were taken from here on */
+};
+
+struct profile_process {
+	pid_t pid;
+	uint64_t start_time_ns;
+	char comm[COMM_MAX];
+	const char *exe;
+	const char *python;    /* version, or NULL */
+	const char *allocator; /* "glibc 2.36", "jemalloc", ... */
+	uint64_t begin_ns;     /* when it joined the recording */
+	uint64_t end_ns;       /* when it left */
+	const char *end_reason; /* "exited", "exec", or NULL: it was there at the end */
+	struct memory_breakdown start_memory, end_memory; /* rss_bytes 0: not read */
+	uint64_t *rss_bytes;   /* by snapshot; 0 where not read */
+};
+
+struct profile_loss {
+	const char *key;  /* stable name: "ledger_full" */
+	const char *text; /* one line for people */
+	uint64_t count;
+};
+
+/* What happened on the way: sampling raised, detached, exec, library loaded, ... */
+struct profile_event {
+	uint64_t time_ns;
+	const char *kind; /* "sampling", "detach", "exec", "exit", "fork", "mark", "settle" */
+	const char *text; /* one line */
+};
+
+struct profile {
+	const char *version; /* of the seep that wrote it */
+	const char *kernel;
+	const char *host;
+	uint64_t start_unix_ns;
+	uint64_t duration_ns, interval_ns;
+	uint64_t settle_ns; /* 0: no settle phase */
+	uint64_t sample_bytes; /* 1: exact */
+	double ns_per_hit; /* calibrated on that machine */
+	uint64_t hits;	   /* probe hits in all */
+	double cpu_percent; /* of one core, spent in probes */
+	uint64_t unmatched_frees; /* frees of blocks older than the recording */
+	bool complete;	   /* false: the writer died before it could close the file */
+
+	struct profile_process *processes;
+	struct profile_snapshot *snapshots;
+	struct profile_site *sites;
+	struct profile_frame *frames;
+	struct profile_loss *losses; /* those that are not zero */
+	struct profile_event *events;
+	uint32_t process_count, snapshot_count, site_count, frame_count, loss_count, event_count;
+	uint64_t epoch_start_ns[AGE_CLASSES]; /* birth epochs; UINT64_MAX: not begun */
+
+	struct arena *arena; /* owns everything above */
+};
+
+void profile_deinit(struct profile *profile);
+
+/* Totals of a site as of a snapshot (zero before its first point). */
+struct site_totals profile_site_at(const struct profile_site *site, uint32_t snapshot);
+
+static inline double live_bytes(struct site_totals totals)
+{
+	return totals.alloc_bytes - totals.free_bytes;
+}
+
+static inline double live_blocks(struct site_totals totals)
+{
+	return totals.alloc_blocks - totals.free_blocks;
+}
+
+#endif
