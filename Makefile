@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+#   make           build build/seep (installs Debian's packages first when they are missing and we are root)
+#   make check     build and run all tests (BPF tests need root)
+#   make unit      only the tests that need no root, under ASan and UBSan
+#   make bench     figures as ratios within one run
+#   make fuzz      each fuzzer for FUZZ_SECONDS
+#   make demo      record a small leaking service and show what seep says
+#   make install   DESTDIR and PREFIX are honoured
+#   make clean
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+CC ?= gcc
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+FUZZ_SECONDS ?= 60
+
+PACKAGES := gcc g++ make pkg-config clang llvm libbpf-dev bpftool libelf-dev libdw-dev libzydis-dev \
+	libiberty-dev libsqlite3-dev zlib1g-dev liblzma-dev libjansson-dev binutils
+TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev python3-minimal jq musl-tools gdb \
+	libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap
+
+LIBS := -lbpf -ldw -lelf -lZydis -liberty -lsqlite3 -llzma -lz -ljansson -lm -lpthread
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSEEP_VERSION='"$(VERSION)"' $(WARN) -fno-strict-aliasing \
+	-Isrc -Iinclude -I$(BUILD) -MMD -MP $(CFLAGS) $(SANITIZE)
+# -mcpu=v3: 32-bit subregisters and atomics (Linux 5.12)
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
+	-Wno-address-of-packed-member -D__TARGET_ARCH_x86 -Iinclude -MMD -MP
+
+STAGES := base elf target unwind probe profile export store cli
+SRCS := $(foreach stage,$(STAGES),$(wildcard src/$(stage)/*.c))
+OBJS := $(SRCS:src/%.c=$(BUILD)/%.o)
+BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELETON := $(BUILD)/seep.skel.h
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+
+.PHONY: all deps test-deps check unit check-bpf bench fuzz demo install clean print-packages
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: deps $(BUILD)/seep
+
+# ---- packages: only when something is missing, only on systems with apt, only as root ---------
+
+define install_missing
+	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || { \
+		[ "$$(id -u)" = 0 ] || { echo "seep: missing packages, as root: apt-get install" $$missing >&2; exit 1; }; \
+		echo "installing" $$missing; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; }
+endef
+
+deps:
+	$(call install_missing,$(PACKAGES))
+
+test-deps: deps
+	$(call install_missing,$(TEST_PACKAGES))
+
+print-packages:
+	@echo $(PACKAGES) $(TEST_PACKAGES)
+
+# ---- BPF ------------------------------------------------------------------------------------
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c | deps
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	$(LLVM_STRIP) -g $@
+
+$(BUILD)/bpf/seep.linked.o: $(BPF_OBJS)
+	$(BPFTOOL) gen object $@ $^
+
+$(SKELETON): $(BUILD)/bpf/seep.linked.o
+	$(BPFTOOL) gen skeleton $< name seep_bpf > $@
+
+# ---- program ----------------------------------------------------------------------------------
+
+$(BUILD)/%.o: src/%.c | deps $(SKELETON)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/store/recording.o: $(BUILD)/schema.inc
+$(BUILD)/schema.inc: $(wildcard src/store/schema.sql)
+	@mkdir -p $(@D)
+	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
+
+$(BUILD)/libseep.a: $(OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/seep: $(BUILD)/main.o $(BUILD)/libseep.a
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# ---- tests --------------------------------------------------------------------------------------
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libseep.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS) -lcmocka
+
+unit: test-deps
+	$(MAKE) BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' CFLAGS='-O1 -g' unit-run
+
+.PHONY: unit-run
+unit-run: $(UNIT_TESTS)
+	tests/run-unit.sh $(UNIT_TESTS)
+
+check: test-deps all
+	tests/run-all.sh $(BUILD)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJS:.o=.d) $(BUILD)/main.d $(BPF_OBJS:.o=.d) $(UNIT_TESTS:=.d)
