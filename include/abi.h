@@ -12,11 +12,11 @@
 /* ---- limits ---------------------------------------------------------------------------- */
 
 #define STACK_MAX_FRAMES    256	  /* kept from the leaf; deeper stacks are marked truncated */
-#define AGE_CLASSES	    16	  /* birth epochs, each about as long as all before it */
+#define AGE_CLASSES	    12	  /* birth epochs, each about as long as all before it; a site fits 512 bytes */
 #define LEDGER_MAX_TIERS    16	  /* hash tables the ledger may grow to */
 #define ROWS_PER_SHARD	    (1U << 18) /* unwind rows of one inner array: 2 MiB */
 #define ROW_SHARDS_MAX	    256	  /* 64 Mi rows */
-#define MAPPINGS_MAX	    (1U << 17) /* executable mappings of all watched processes */
+#define MAPPINGS_MAX	    (1U << 15) /* executable mappings of all watched processes */
 #define PROCS_MAX	    8192
 #define FILES_MAX	    65536
 #define ALLOCATOR_RANGES    8	  /* text ranges of allocator libraries, per process */
