@@ -281,6 +281,7 @@ struct counters {
 	__u64 failed_allocs;	/* the allocator returned NULL */
 	__u64 ledger_inserts;
 	__u64 ledger_deletes;
+	__u64 ring_retries; /* stacks that the ring had no room for; sent again later */
 };
 
 /* ---- probe cookies: what a probe point needs to know, packed in 64 bits ----------------------- */

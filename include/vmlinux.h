@@ -77,6 +77,7 @@ struct uprobes_state {
 	struct xol_area *xol_area;
 };
 struct mm_struct {
+	unsigned long brk;
 	struct uprobes_state uprobes_state;
 };
 struct return_instance {

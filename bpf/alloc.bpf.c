@@ -1,0 +1,802 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * alloc.bpf.c - uprobes on the entry points of allocators.
+ *
+ *	call_enter	remembers what was asked for in the thread ('threads')
+ *	call_return	pairs it with the address: one entry in the ledger, bytes to the site
+ *	call_session	both in one program, where the kernel has uprobe sessions; its entry half
+ *			can spare the return trap when the block is not sampled
+ *	free_enter	takes the block out of the ledger, bytes to the freed side
+ *	region_*	mmap, munmap, mremap, sbrk, brk by the program itself: sent one by one,
+ *			because ranges can be cut anywhere (src/profile/regions.c)
+ *	libs_changed	the dynamic linker added or removed libraries
+ *
+ * Nothing else is sent per event. User space reads 'sites' when it wants a snapshot, so the cost
+ * does not depend on how often anybody looks.
+ *
+ * The stack is walked at the return: the result is known, failed calls cost nothing, and stack
+ * pointer, rbp and return address are the caller's own.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "abi.h"
+#include "ledger.bpf.h"
+#include "loss.bpf.h"
+#include "maps.bpf.h"
+#include "unwind.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+/* False: links fire in every process that maps the file (children are followed). */
+const volatile bool links_filtered = true;
+
+/* include/uapi/asm-generic/mman-common.h, x86 */
+#define PROT_MASK	 7
+#define MAP_FIXED	 0x10
+#define MAP_ANONYMOUS	 0x20
+#define MAP_STACK	 0x20000
+#define MREMAP_DONTUNMAP 4
+
+#define SAME_STACK_BYTES   (1 << 20) /* two frames further apart may be on different stacks */
+#define SIGNAL_FRAME_BYTES 1024	     /* red zone + rt_sigframe + FXSAVE area: at least this */
+
+/* ---- what a thread is doing ------------------------------------------------------------------- */
+
+struct call {
+	__u64 slot;	  /* where its return address lies: names the call */
+	__u64 size_bytes; /* asked for */
+	__u64 old_addr;	  /* realloc, mremap: the old block; posix_memalign: &result; brk: old end */
+	__u32 role;
+	__u8 alloc_class;
+	__u8 has_old; /* 'old' was taken out of the ledger at entry */
+	__u8 sampled;
+	__u8 pad;
+	struct block old;
+	__u64 extra; /* mmap: flags << 32 | prot; mremap: old length */
+};
+
+struct thread {
+	__u64 gap_bytes; /* to the next sample; 0: not drawn yet */
+	__u32 depth;
+	__u32 pad;
+	struct call calls[PENDING_DEPTH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread);
+} threads SEC(".maps");
+
+struct scratch {
+	__u32 busy;
+	__u32 pad;
+	struct walker walker;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_SLOTS);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* uprobe programs can be preempted by another one on the same CPU: each takes a slot of its own. */
+static __always_inline struct scratch *scratch_claim(void)
+{
+	for (__u32 i = 0; i < SCRATCH_SLOTS; i++) {
+		__u32 slot = i;
+		struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
+
+		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1))
+			return scratch;
+	}
+	LOSE(NO_SCRATCH);
+	return NULL;
+}
+
+static __always_inline void scratch_release(struct scratch *scratch)
+{
+	__sync_lock_test_and_set(&scratch->busy, 0);
+}
+
+static __always_inline __u32 current_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline struct proc *current_proc(void)
+{
+	__u32 tgid = current_tgid();
+
+	return bpf_map_lookup_elem(&procs, &tgid);
+}
+
+static __always_inline struct thread *current_thread(__u64 flags)
+{
+	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, flags);
+}
+
+/* Register number 'reg' (REG_*); the context must be read at fixed offsets. */
+static __always_inline __u64 reg_value(struct pt_regs *ctx, __u32 reg)
+{
+	switch (reg) {
+	case REG_RAX:
+		return ctx->ax;
+	case REG_RDX:
+		return ctx->dx;
+	case REG_RCX:
+		return ctx->cx;
+	case REG_RBX:
+		return ctx->bx;
+	case REG_RSI:
+		return ctx->si;
+	case REG_RDI:
+		return ctx->di;
+	case REG_RBP:
+		return ctx->bp;
+	case REG_R8:
+		return ctx->r8;
+	case REG_R8 + 1:
+		return ctx->r9;
+	case REG_R8 + 2:
+		return ctx->r10;
+	case REG_R8 + 3:
+		return ctx->r11;
+	case REG_R8 + 4:
+		return ctx->r12;
+	case REG_R8 + 5:
+		return ctx->r13;
+	case REG_R8 + 6:
+		return ctx->r14;
+	case REG_R8 + 7:
+		return ctx->r15;
+	}
+	return 0;
+}
+
+/* ---- events for user space ------------------------------------------------------------------- */
+
+static __always_inline void send_process_event(__u32 generation, __u32 event, __u64 addr)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct process_record record = {
+		.head = { RECORD_PROCESS, pid_tgid >> 32, generation, (__u32)pid_tgid },
+		.event = event,
+		.addr = addr,
+	};
+
+	if (bpf_ringbuf_output(&ring, &record, sizeof(record), 0))
+		LOSE(RING_FULL_PROCESS);
+}
+
+/* The frames of a new site. If the ring is full, the site's next block tries again. */
+static __always_inline void send_stack(struct site *site, struct walker *walker,
+				       const struct site_key *key)
+{
+	struct stack_record *record = &walker->record;
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 frames = record->frame_count, bytes;
+
+	if (__sync_val_compare_and_swap(&site->stack_sent, 0, 1))
+		return;
+	record->head.type = RECORD_STACK;
+	record->head.tgid = pid_tgid >> 32;
+	record->head.tid = (__u32)pid_tgid;
+	record->head.generation = key->generation;
+	record->stack_hash = key->stack_hash;
+	record->alloc_class = key->alloc_class;
+	if (frames > STACK_MAX_FRAMES)
+		frames = STACK_MAX_FRAMES;
+	bytes = sizeof(*record) + frames * sizeof(__u64);
+	if (bpf_ringbuf_output(&ring, record, bytes, 0)) {
+		site->stack_sent = 0;
+		COUNT(ring_retries);
+	}
+}
+
+/* The walker met code that user space should look at. */
+static __always_inline void send_hints(struct walker *walker, __u32 generation)
+{
+	if (walker->unknown_pc)
+		send_process_event(generation, PROCESS_UNKNOWN_PC, walker->unknown_pc);
+	if (walker->want_full_addr)
+		send_process_event(generation, PROCESS_WANT_FULL, walker->want_full_addr);
+}
+
+/* Walks the caller's stack of a returning call and finds its site. NULL: a loss was counted. */
+static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct scratch *scratch,
+						   const struct proc *proc, __u32 alloc_class,
+						   struct site_key *key)
+{
+	struct walker *walker = &scratch->walker;
+	struct site *site;
+
+	walk_stack(walker, proc, ctx->ip, ctx->sp, ctx->bp);
+	COUNT(walks);
+	COUNT_ADD(walked_frames, walker->record.frame_count);
+	COUNT(walk_ends[walker->record.end_reason % WALK_END_COUNT]);
+	key->stack_hash = walker->hash;
+	key->generation = proc->generation;
+	key->alloc_class = alloc_class;
+	site = site_get(key, current_tgid());
+	if (site && !site->stack_sent) {
+		send_stack(site, walker, key);
+		send_hints(walker, proc->generation);
+	}
+	return site;
+}
+
+/* ---- nesting ------------------------------------------------------------------------------------ */
+
+/*
+ * Is the pending call at 'slot' still running? After longjmp or an exception it is not, but nobody
+ * told us. Its return address is then soon overwritten: the trampoline is gone from the slot.
+ */
+static __always_inline bool call_is_running(__u64 slot)
+{
+	__u64 word = 0;
+
+	return !bpf_probe_read_user(&word, sizeof(word), (void *)slot) &&
+	       word == walk_trampoline();
+}
+
+/*
+ * We enter an allocator function while another is pending further up. Either that one called us
+ * (calloc ending in malloc: the outer one counts), or a signal handler interrupted it (both count).
+ */
+static __noinline int is_nested(struct pt_regs *ctx, __u64 slot, __u64 outer_slot)
+{
+	struct scratch *scratch;
+	struct proc *proc;
+	__u64 caller = 0;
+	int crossed;
+
+	if (outer_slot > slot && outer_slot - slot < SIGNAL_FRAME_BYTES)
+		return 1;
+	proc = current_proc();
+	if (!proc || bpf_probe_read_user(&caller, sizeof(caller), (void *)slot))
+		return 1;
+	scratch = scratch_claim();
+	if (!scratch)
+		return 1;
+	crossed = walk_crosses_signal(&scratch->walker, proc, caller, slot + 8, ctx->bp,
+				      outer_slot);
+	scratch_release(scratch);
+	return !crossed;
+}
+
+/* Drops calls that can no longer return: this one stands where they stood, or above. */
+static __always_inline void drop_abandoned(struct thread *thread, __u64 slot)
+{
+	for (int i = 0; i < PENDING_DEPTH; i++) {
+		__u32 top = thread->depth - 1;
+		__u64 other;
+
+		if (thread->depth == 0 || top >= PENDING_DEPTH)
+			return;
+		other = thread->calls[top].slot;
+		if (other > slot && call_is_running(other))
+			return;
+		if (other <= slot && slot - other >= SAME_STACK_BYTES && call_is_running(other))
+			return;
+		thread->depth = top;
+		LOSE(RETURN_MISSED);
+	}
+}
+
+/* A place for a new pending call. NULL when it is nested in a pending one, or too deep. */
+static __always_inline struct call *call_push(struct pt_regs *ctx, struct thread *thread,
+					      __u64 slot)
+{
+	__u32 depth;
+
+	if (thread->depth) {
+		drop_abandoned(thread, slot);
+		depth = thread->depth;
+		if (depth && depth <= PENDING_DEPTH &&
+		    is_nested(ctx, slot, thread->calls[(depth - 1) & (PENDING_DEPTH - 1)].slot))
+			return NULL;
+	}
+	depth = thread->depth;
+	if (depth >= PENDING_DEPTH) {
+		LOSE(NESTING);
+		return NULL;
+	}
+	thread->depth = depth + 1;
+	return &thread->calls[depth];
+}
+
+/* The pending call that returns now, taken off; calls above it will never return. */
+static __always_inline struct call *call_pop(struct thread *thread, __u64 slot)
+{
+	for (int i = PENDING_DEPTH - 1; i >= 0; i--) {
+		if (i >= thread->depth || thread->calls[i].slot != slot)
+			continue;
+		if (thread->depth != i + 1)
+			LOSE(RETURN_MISSED);
+		thread->depth = i;
+		return &thread->calls[i];
+	}
+	return NULL;
+}
+
+/* ---- entry --------------------------------------------------------------------------------------- */
+
+/* Poisson sampling by bytes: decided here, before the return trap is paid for. */
+static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes)
+{
+	struct sample_tables *tables;
+	__u64 interval = sample_bytes << (sample_shift & 31), gap;
+	__u32 zero = 0;
+	bool taken;
+
+	if (interval <= 1)
+		return true;
+	tables = bpf_map_lookup_elem(&sampling, &zero);
+	if (!tables)
+		return true;
+	gap = thread->gap_bytes;
+	if (!gap)
+		gap = SAMPLE_GAP(tables, interval, bpf_get_prandom_u32) + 1;
+	taken = size_bytes >= gap;
+	thread->gap_bytes = taken ? SAMPLE_GAP(tables, interval, bpf_get_prandom_u32) + 1 :
+				    gap - size_bytes;
+	return taken;
+}
+
+/* count * size as the allocator computes it; false if it overflows (the call will fail). */
+static __always_inline bool product(__u64 count, __u64 size, __u64 *result)
+{
+	if ((count | size) >> 32 && size && count > ~0ULL / size)
+		return false;
+	*result = count * size;
+	return true;
+}
+
+/* Bytes asked for, from the arguments in their registers. False: the call cannot succeed. */
+static __always_inline bool requested_bytes(struct pt_regs *ctx, __u64 cookie, __u64 *bytes)
+{
+	__u64 first = reg_value(ctx, COOKIE_REG(cookie, 0));
+	__u64 second = reg_value(ctx, COOKIE_REG(cookie, 1));
+
+	switch (COOKIE_ROLE(cookie)) {
+	case ROLE_MALLOC:
+		*bytes = first;
+		return true;
+	case ROLE_PVALLOC:
+		*bytes = (first + 4095) & ~4095ULL;
+		return true;
+	case ROLE_CALLOC:
+		return product(first, second, bytes);
+	case ROLE_REALLOCARRAY:
+		return product(second, reg_value(ctx, COOKIE_REG(cookie, 2)), bytes);
+	case ROLE_REALLOC:
+	case ROLE_MEMALIGN:
+		*bytes = second;
+		return true;
+	case ROLE_POSIX_MEMALIGN:
+		*bytes = reg_value(ctx, COOKIE_REG(cookie, 2));
+		return true;
+	}
+	return false;
+}
+
+/*
+ * realloc: the old block leaves the ledger now, because once it is moved another thread may get its
+ * address before we see the return. A failed realloc puts it back.
+ */
+static __always_inline void take_old_block(struct call *call, const struct proc *proc)
+{
+	struct block_key key = { .addr = call->old_addr, .generation = proc->generation };
+
+	if (!call->old_addr)
+		return;
+	call->has_old = ledger_take(&key, &call->old);
+	if (!call->has_old)
+		COUNT(unmatched_frees);
+}
+
+/* Returns 1 if the return is of no interest. */
+static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
+{
+	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie), bytes;
+	__u32 role = COOKIE_ROLE(cookie);
+	bool resizes = role == ROLE_REALLOC || role == ROLE_REALLOCARRAY;
+	struct proc *proc = NULL;
+	struct thread *thread;
+	struct call *call;
+	bool sampled;
+
+	COUNT(alloc_hits);
+	if (count_only || (settling && !resizes) || !requested_bytes(ctx, cookie, &bytes))
+		return 1;
+	if (!links_filtered || resizes) {
+		proc = current_proc();
+		if (!proc)
+			return 1;
+	}
+	thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!thread) {
+		LOSE(NO_TASK_SLOT);
+		return 1;
+	}
+	if (thread->depth == 0 && !resizes && !sample_take(thread, bytes))
+		return 1;
+	call = call_push(ctx, thread, slot);
+	if (!call)
+		return 1;
+	call->slot = slot;
+	call->size_bytes = bytes;
+	call->role = role;
+	call->alloc_class = COOKIE_CLASS(cookie);
+	call->has_old = 0;
+	call->sampled = 1;
+	call->old_addr = role == ROLE_POSIX_MEMALIGN || resizes ?
+				 reg_value(ctx, COOKIE_REG(cookie, 0)) :
+				 0;
+	if (resizes && proc) {
+		take_old_block(call, proc);
+		sampled = !settling && sample_take(thread, bytes);
+		call->sampled = sampled;
+		if (!sampled && !call->has_old) {
+			thread->depth--;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* ---- return -------------------------------------------------------------------------------------- */
+
+static __always_inline __u64 resulting_address(struct pt_regs *ctx, const struct call *call)
+{
+	__u64 addr = 0;
+
+	if (call->role != ROLE_POSIX_MEMALIGN)
+		return ctx->ax;
+	if ((__u32)ctx->ax != 0 ||
+	    bpf_probe_read_user(&addr, sizeof(addr), (void *)call->old_addr))
+		return 0;
+	return addr;
+}
+
+/* What became of the block that realloc got. Returns 1 if there is no new block to record. */
+static __always_inline int settle_old_block(struct call *call, const struct proc *proc, __u64 addr)
+{
+	struct block_key key = { .addr = call->old_addr, .generation = proc->generation };
+
+	if (!addr && call->size_bytes) { /* failed: the old block stays */
+		ledger_put(&key, &call->old);
+		return 1;
+	}
+	if (settling && addr) { /* nothing new is taken, but what lives goes on living */
+		key.addr = addr;
+		if (ledger_put(&key, &call->old))
+			site_freed(&call->old, proc->generation);
+		return 1;
+	}
+	site_freed(&call->old, proc->generation);
+	return 0;
+}
+
+static __always_inline void record_block(struct pt_regs *ctx, const struct call *call,
+					 const struct proc *proc, __u64 addr)
+{
+	struct block_key key = { .addr = addr, .generation = proc->generation };
+	struct scratch *scratch = scratch_claim();
+	struct site_key site_key;
+	struct block block = {};
+	struct site *site;
+
+	if (!scratch)
+		return;
+	site = site_of_caller(ctx, scratch, proc, call->alloc_class, &site_key);
+	scratch_release(scratch);
+	if (!site)
+		return;
+	block.stack_hash = site_key.stack_hash;
+	block.size_bytes = call->size_bytes;
+	block.alloc_class = call->alloc_class;
+	block.age = current_age;
+	if (sample_bytes > 1) {
+		block.flags = BLOCK_SAMPLED;
+		block.sample_shift = sample_shift;
+		COUNT(sampled_blocks);
+	}
+	/* listed first: nobody can free it before the allocator has returned */
+	if (!ledger_put(&key, &block))
+		site_allocated(site, &block);
+}
+
+static __always_inline int return_from_call(struct pt_regs *ctx)
+{
+	struct thread *thread = current_thread(0);
+	struct proc *proc;
+	struct call *call;
+	__u64 addr;
+
+	COUNT(return_hits);
+	if (!thread || !thread->depth)
+		return 0;
+	call = call_pop(thread, ctx->sp - 8);
+	proc = call ? current_proc() : NULL;
+	if (!proc)
+		return 0;
+	addr = resulting_address(ctx, call);
+	if (call->has_old && settle_old_block(call, proc, addr))
+		return 0;
+	if (!addr) {
+		if (call->size_bytes)
+			COUNT(failed_allocs);
+		return 0;
+	}
+	if (call->sampled && !settling)
+		record_block(ctx, call, proc, addr);
+	return 0;
+}
+
+SEC("uprobe")
+int call_enter(struct pt_regs *ctx)
+{
+	enter_call(ctx, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+SEC("uretprobe")
+int call_return(struct pt_regs *ctx)
+{
+	return return_from_call(ctx);
+}
+
+SEC("uprobe")
+int call_session(struct pt_regs *ctx)
+{
+	if (bpf_session_is_return())
+		return return_from_call(ctx);
+	return enter_call(ctx, bpf_get_attach_cookie(ctx));
+}
+
+/* ---- free ----------------------------------------------------------------------------------------- */
+
+SEC("uprobe")
+int free_enter(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	struct block_key key = { .addr = reg_value(ctx, COOKIE_REG(cookie, 0)) };
+	struct block block;
+	struct proc *proc;
+
+	if (!key.addr)
+		return 0;
+	COUNT(free_hits);
+	if (count_only)
+		return 0;
+	proc = current_proc();
+	if (!proc)
+		return 0;
+	key.generation = proc->generation;
+	if (ledger_take(&key, &block))
+		site_freed(&block, key.generation);
+	else
+		COUNT(unmatched_frees);
+	return 0;
+}
+
+/* ---- regions: anonymous memory taken from the kernel by the program itself ------------------------- */
+
+/* mmap by malloc, or by the library that malloc is in, is the allocator's business. */
+static __always_inline bool called_by_allocator(const struct proc *proc, __u64 slot)
+{
+	__u64 caller = 0;
+
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)slot))
+		return false;
+	for (int i = 0; i < ALLOCATOR_RANGES; i++)
+		if (caller >= proc->allocators[i].start && caller < proc->allocators[i].end)
+			return true;
+	return false;
+}
+
+static __always_inline __u64 program_break(void)
+{
+	struct mm_struct *mm = bpf_get_current_task_btf()->mm;
+
+	return mm ? mm->brk : 0;
+}
+
+static __always_inline void send_region(const struct proc *proc, struct region_record *record)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	record->head.type = RECORD_REGION;
+	record->head.tgid = pid_tgid >> 32;
+	record->head.tid = (__u32)pid_tgid;
+	record->head.generation = proc->generation;
+	if (bpf_ringbuf_output(&ring, record, sizeof(*record), 0))
+		LOSE(RING_FULL_REGION);
+}
+
+/* munmap: known at entry; afterwards another thread may map the range again. */
+static __always_inline void enter_munmap(struct pt_regs *ctx, __u64 cookie, const struct proc *proc)
+{
+	struct region_record record = {
+		.op = REGION_UNMAP,
+		.addr = reg_value(ctx, COOKIE_REG(cookie, 0)),
+		.bytes = reg_value(ctx, COOKIE_REG(cookie, 1)),
+	};
+
+	send_region(proc, &record);
+}
+
+static __always_inline void fill_region_call(struct pt_regs *ctx, __u64 cookie, struct call *call)
+{
+	__u32 role = COOKIE_ROLE(cookie);
+
+	call->role = role;
+	call->alloc_class = CLASS_MMAP;
+	call->has_old = 0;
+	call->old_addr = reg_value(ctx, COOKIE_REG(cookie, 0));
+	call->size_bytes = reg_value(ctx, COOKIE_REG(cookie, 1));
+	call->extra = reg_value(ctx, COOKIE_REG(cookie, 2));
+	if (role == ROLE_MMAP) /* flags are the fourth argument: rcx, not touched before the site */
+		call->extra = ctx->cx << 32 | (call->extra & PROT_MASK);
+	if (role == ROLE_SBRK || role == ROLE_BRK)
+		call->old_addr = program_break();
+}
+
+static __always_inline int enter_region(struct pt_regs *ctx, __u64 cookie)
+{
+	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie);
+	struct thread *thread;
+	struct proc *proc;
+	struct call *call;
+
+	COUNT(map_hits);
+	if (count_only)
+		return 1;
+	proc = current_proc();
+	if (!proc || called_by_allocator(proc, slot))
+		return 1;
+	thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!thread) {
+		LOSE(NO_TASK_SLOT);
+		return 1;
+	}
+	call = call_push(ctx, thread, slot);
+	if (!call)
+		return 1;
+	call->slot = slot;
+	if (COOKIE_ROLE(cookie) == ROLE_MUNMAP) {
+		thread->depth--;
+		enter_munmap(ctx, cookie, proc);
+		return 1;
+	}
+	fill_region_call(ctx, cookie, call);
+	return 0;
+}
+
+/* Turns the finished call into a record. Returns 1 if it took no memory that counts. */
+static __always_inline int region_result(struct pt_regs *ctx, const struct call *call,
+					 struct region_record *record)
+{
+	__u64 result = ctx->ax, flags = call->extra >> 32;
+
+	switch (call->role) {
+	case ROLE_MMAP:
+		if (result > -4096ULL)
+			return 1;
+		record->addr = result;
+		record->bytes = (call->size_bytes + 4095) & ~4095ULL;
+		record->op = REGION_MAP;
+		if (!(flags & MAP_ANONYMOUS) || (flags & MAP_STACK) || !(call->extra & PROT_MASK))
+			record->op = REGION_UNMAP; /* of what lay there, with MAP_FIXED */
+		return record->op == REGION_UNMAP && !(flags & MAP_FIXED);
+	case ROLE_MREMAP:
+		if (result > -4096ULL)
+			return 1;
+		record->op = REGION_MOVE;
+		record->addr = result;
+		record->bytes = (call->extra + 4095) & ~4095ULL;
+		record->old_addr = call->old_addr;
+		record->old_bytes = (call->size_bytes + 4095) & ~4095ULL;
+		return 0;
+	case ROLE_SBRK:
+	case ROLE_BRK:
+		result = program_break();
+		record->op = result > call->old_addr ? REGION_MAP : REGION_UNMAP;
+		record->addr = result > call->old_addr ? call->old_addr : result;
+		record->bytes = result > call->old_addr ? result - call->old_addr :
+							  call->old_addr - result;
+		return record->bytes == 0;
+	}
+	return 1;
+}
+
+static __always_inline int return_from_region(struct pt_regs *ctx)
+{
+	struct thread *thread = current_thread(0);
+	struct region_record record = {};
+	struct site_key key = {};
+	struct scratch *scratch;
+	struct proc *proc;
+	struct call *call;
+
+	if (!thread || !thread->depth)
+		return 0;
+	call = call_pop(thread, ctx->sp - 8);
+	proc = call ? current_proc() : NULL;
+	if (!proc || region_result(ctx, call, &record))
+		return 0;
+	if (record.op != REGION_UNMAP) {
+		if (settling)
+			return 0;
+		scratch = scratch_claim();
+		if (!scratch)
+			return 0;
+		site_of_caller(ctx, scratch, proc, CLASS_MMAP, &key);
+		scratch_release(scratch);
+	}
+	record.stack_hash = key.stack_hash;
+	send_region(proc, &record);
+	return 0;
+}
+
+SEC("uprobe")
+int region_enter(struct pt_regs *ctx)
+{
+	enter_region(ctx, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+SEC("uretprobe")
+int region_return(struct pt_regs *ctx)
+{
+	return return_from_region(ctx);
+}
+
+SEC("uprobe")
+int region_session(struct pt_regs *ctx)
+{
+	if (bpf_session_is_return())
+		return return_from_region(ctx);
+	return enter_region(ctx, bpf_get_attach_cookie(ctx));
+}
+
+/* ---- libraries ------------------------------------------------------------------------------------ */
+
+SEC("uprobe")
+int libs_changed(struct pt_regs *ctx)
+{
+	struct proc *proc = current_proc();
+
+	if (proc)
+		send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0);
+	return 0;
+}
+
+/* ---- what a hit costs here: bench and calibration --------------------------------------------------- */
+
+SEC("uprobe")
+int empty_enter(struct pt_regs *ctx)
+{
+	return 0;
+}
+
+SEC("uretprobe")
+int empty_return(struct pt_regs *ctx)
+{
+	return 0;
+}
+
+SEC("uprobe")
+int empty_session(struct pt_regs *ctx)
+{
+	return 0;
+}

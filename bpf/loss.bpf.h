@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* loss.bpf.h - counting what happened and what got lost, per CPU. */
+#ifndef SEEP_LOSS_BPF_H
+#define SEEP_LOSS_BPF_H
+
+#include "maps.bpf.h"
+
+static __always_inline struct counters *counters_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counts, &zero);
+}
+
+#define COUNT_ADD(member, n)                                                                       \
+	do {                                                                                       \
+		struct counters *counters_ = counters_here();                                      \
+		if (counters_)                                                                     \
+			counters_->member += (n);                                                  \
+	} while (0)
+#define COUNT(member) COUNT_ADD(member, 1)
+#define LOSE(reason)  COUNT(losses[LOSS_##reason])
+
+#endif
