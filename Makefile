@@ -31,7 +31,7 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSEEP_VERSION='"$(VERSION)"' $(WARN) -fno
 	-Isrc -Iinclude -I$(BUILD) -MMD -MP $(CFLAGS) $(SANITIZE)
 # -mcpu=v3: 32-bit subregisters and atomics (Linux 5.12)
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
-	-Wno-address-of-packed-member -D__TARGET_ARCH_x86 -Iinclude -MMD -MP
+	-Wno-unused-function -Wno-gnu-variable-sized-type-not-at-end -D__TARGET_ARCH_x86 -Iinclude -MMD -MP
 
 STAGES := base elf target unwind probe profile export store cli
 SRCS := $(foreach stage,$(STAGES),$(wildcard src/$(stage)/*.c))

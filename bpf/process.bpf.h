@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * process.bpf.c - exec, fork and exit of the watched processes.
+ * process.bpf.h - exec, fork and exit of the watched processes.
  *
  * A process is (tgid, start time). exec and exit end it: a new image gets a new generation, so old
  * blocks can never be mixed with new ones. A forked child that is followed starts with its parent's
  * mappings, so that its stacks can be walked from its first allocation on.
  */
-#include "vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
+#ifndef SEEP_PROCESS_BPF_H
+#define SEEP_PROCESS_BPF_H
 
-#include "abi.h"
 #include "loss.bpf.h"
 #include "maps.bpf.h"
 
@@ -97,3 +94,5 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	send_record(&record);
 	return 0;
 }
+
+#endif

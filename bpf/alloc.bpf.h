@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * alloc.bpf.c - uprobes on the entry points of allocators.
+ * alloc.bpf.h - uprobes on the entry points of allocators.
  *
  *	call_enter	remembers what was asked for in the thread ('threads')
  *	call_return	pairs it with the address: one entry in the ledger, bytes to the site
@@ -17,18 +17,13 @@
  * The stack is walked at the return: the result is known, failed calls cost nothing, and stack
  * pointer, rbp and return address are the caller's own.
  */
-#include "vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
+#ifndef SEEP_ALLOC_BPF_H
+#define SEEP_ALLOC_BPF_H
 
-#include "abi.h"
 #include "ledger.bpf.h"
 #include "loss.bpf.h"
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
-
-char LICENSE[] SEC("license") = "GPL";
 
 extern bool bpf_session_is_return(void) __ksym __weak;
 
@@ -42,6 +37,7 @@ const volatile bool links_filtered = true;
 #define MAP_STACK	 0x20000
 #define MREMAP_DONTUNMAP 4
 
+#define REQUEST_MAX_BYTES  (1ULL << 47)
 #define SAME_STACK_BYTES   (1 << 20) /* two frames further apart may be on different stacks */
 #define SIGNAL_FRAME_BYTES 1024	     /* red zone + rt_sigframe + FXSAVE area: at least this */
 
@@ -123,41 +119,49 @@ static __always_inline struct thread *current_thread(__u64 flags)
 	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, flags);
 }
 
-/* Register number 'reg' (REG_*); the context must be read at fixed offsets. */
-static __always_inline __u64 reg_value(struct pt_regs *ctx, __u32 reg)
+/* The context must be read at constant offsets; the compiler may not merge these loads into one. */
+#define LOAD_REG(member)                                                                           \
+	({                                                                                         \
+		__u64 value_;                                                                      \
+		asm volatile("%0 = *(u64 *)(%1 + %2)"                                              \
+			     : "=r"(value_)                                                        \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct pt_regs, member)));         \
+		value_;                                                                            \
+	})
+
+/* Register number 'reg' (REG_*). */
+static __noinline __u64 reg_value(struct pt_regs *ctx, __u32 reg)
 {
-	switch (reg) {
-	case REG_RAX:
-		return ctx->ax;
-	case REG_RDX:
-		return ctx->dx;
-	case REG_RCX:
-		return ctx->cx;
-	case REG_RBX:
-		return ctx->bx;
-	case REG_RSI:
-		return ctx->si;
-	case REG_RDI:
-		return ctx->di;
-	case REG_RBP:
-		return ctx->bp;
-	case REG_R8:
-		return ctx->r8;
-	case REG_R8 + 1:
-		return ctx->r9;
-	case REG_R8 + 2:
-		return ctx->r10;
-	case REG_R8 + 3:
-		return ctx->r11;
-	case REG_R8 + 4:
-		return ctx->r12;
-	case REG_R8 + 5:
-		return ctx->r13;
-	case REG_R8 + 6:
-		return ctx->r14;
-	case REG_R8 + 7:
-		return ctx->r15;
-	}
+	if (reg == REG_RDI)
+		return LOAD_REG(di);
+	if (reg == REG_RSI)
+		return LOAD_REG(si);
+	if (reg == REG_RDX)
+		return LOAD_REG(dx);
+	if (reg == REG_RAX)
+		return LOAD_REG(ax);
+	if (reg == REG_RCX)
+		return LOAD_REG(cx);
+	if (reg == REG_RBX)
+		return LOAD_REG(bx);
+	if (reg == REG_RBP)
+		return LOAD_REG(bp);
+	if (reg == REG_R8)
+		return LOAD_REG(r8);
+	if (reg == REG_R8 + 1)
+		return LOAD_REG(r9);
+	if (reg == REG_R8 + 2)
+		return LOAD_REG(r10);
+	if (reg == REG_R8 + 3)
+		return LOAD_REG(r11);
+	if (reg == REG_R8 + 4)
+		return LOAD_REG(r12);
+	if (reg == REG_R8 + 5)
+		return LOAD_REG(r13);
+	if (reg == REG_R8 + 6)
+		return LOAD_REG(r14);
+	if (reg == REG_R8 + 7)
+		return LOAD_REG(r15);
 	return 0;
 }
 
@@ -218,7 +222,7 @@ static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct s
 	struct walker *walker = &scratch->walker;
 	struct site *site;
 
-	walk_stack(walker, proc, ctx->ip, ctx->sp, ctx->bp);
+	walk_stack_at_return(walker, proc, ctx->ip, ctx->sp, ctx->bp);
 	COUNT(walks);
 	COUNT_ADD(walked_frames, walker->record.frame_count);
 	COUNT(walk_ends[walker->record.end_reason % WALK_END_COUNT]);
@@ -244,7 +248,7 @@ static __always_inline bool call_is_running(__u64 slot)
 	__u64 word = 0;
 
 	return !bpf_probe_read_user(&word, sizeof(word), (void *)slot) &&
-	       word == walk_trampoline();
+	       word == wk_trampoline();
 }
 
 /*
@@ -255,19 +259,17 @@ static __noinline int is_nested(struct pt_regs *ctx, __u64 slot, __u64 outer_slo
 {
 	struct scratch *scratch;
 	struct proc *proc;
-	__u64 caller = 0;
 	int crossed;
 
 	if (outer_slot > slot && outer_slot - slot < SIGNAL_FRAME_BYTES)
 		return 1;
 	proc = current_proc();
-	if (!proc || bpf_probe_read_user(&caller, sizeof(caller), (void *)slot))
+	if (!proc)
 		return 1;
 	scratch = scratch_claim();
 	if (!scratch)
 		return 1;
-	crossed = walk_crosses_signal(&scratch->walker, proc, caller, slot + 8, ctx->bp,
-				      outer_slot);
+	crossed = walk_crosses_signal(&scratch->walker, proc, slot, ctx->bp, outer_slot);
 	scratch_release(scratch);
 	return !crossed;
 }
@@ -316,13 +318,15 @@ static __always_inline struct call *call_push(struct pt_regs *ctx, struct thread
 /* The pending call that returns now, taken off; calls above it will never return. */
 static __always_inline struct call *call_pop(struct thread *thread, __u64 slot)
 {
-	for (int i = PENDING_DEPTH - 1; i >= 0; i--) {
-		if (i >= thread->depth || thread->calls[i].slot != slot)
+	for (__u32 depth = PENDING_DEPTH; depth > 0; depth--) {
+		struct call *call = &thread->calls[depth - 1];
+
+		if (depth > thread->depth || call->slot != slot)
 			continue;
-		if (thread->depth != i + 1)
+		if (thread->depth != depth)
 			LOSE(RETURN_MISSED);
-		thread->depth = i;
-		return &thread->calls[i];
+		thread->depth = depth - 1;
+		return call;
 	}
 	return NULL;
 }
@@ -351,10 +355,10 @@ static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes)
 	return taken;
 }
 
-/* count * size as the allocator computes it; false if it overflows (the call will fail). */
+/* count * size; false if that is more than an address space (the call will fail). */
 static __always_inline bool product(__u64 count, __u64 size, __u64 *result)
 {
-	if ((count | size) >> 32 && size && count > ~0ULL / size)
+	if (count && size > REQUEST_MAX_BYTES / count)
 		return false;
 	*result = count * size;
 	return true;
@@ -800,3 +804,5 @@ int empty_session(struct pt_regs *ctx)
 {
 	return 0;
 }
+
+#endif
