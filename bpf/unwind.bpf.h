@@ -17,8 +17,9 @@
  * instruction; so the byte before is what we look up and record.
  *
  * The stack is read a page at a time: reading 8 bytes costs as much as reading 2048. All state lies
- * in struct walker, and each step is a global function: the verifier looks at it once, with nothing
- * known about its contents. Walkers belong to one program run; the caller keeps others out.
+ * in struct walker, of whose contents the verifier knows nothing, so every frame looks the same to
+ * it and it follows only one. The steps are inlined: calls would double the time per frame. Walkers
+ * belong to one program run; the caller keeps others out.
  *
  * Kernel: bpf_loop and bpf_find_vma (Linux 5.17). The same text compiles as ordinary C for the
  * tests: what comes from the kernel goes through the wk_ functions, which unwind_native.h replaces.
@@ -78,7 +79,6 @@ struct vm_area_struct___flags {
 	unsigned long vm_flags;
 } __attribute__((preserve_access_index));
 
-#define wk_global		      __weak __noinline
 #define wk_loop(count, step, context) bpf_loop(count, step, context, 0)
 
 /* Bounds that the compiler knows but the verifier does not are said again where they matter. */
@@ -220,13 +220,11 @@ static inline __u32 walk_record_bytes(const struct walker *w)
 }
 
 /* Reads w->word from 'addr'. Returns 0, -1 if it is not readable. */
-wk_global int walk_load(struct walker *w, __u64 addr)
+static __always_inline int walk_load(struct walker *w, __u64 addr)
 {
 	__u64 at;
 	__u32 bytes;
 
-	if (!w)
-		return -1;
 	at = addr - w->page_addr;
 	if (at >= WALK_PAGE_BYTES || at + 8 > w->page_bytes) {
 		bytes = WALK_PAGE_BYTES - (addr & (WALK_PAGE_BYTES - 1));
@@ -247,8 +245,7 @@ wk_global int walk_load(struct walker *w, __u64 addr)
 	return 0;
 }
 
-/* ---- pc -> mapping -----------------------------------------------------------------------------
- */
+/* ---- pc -> mapping -------------------------------------------------------------------------- */
 
 static __always_inline bool walk_mapping_holds(const struct mapping *mapping, __u64 pc)
 {
@@ -283,10 +280,12 @@ static __always_inline int walk_find_vma(struct walker *w)
 {
 	struct walk_vma vma = {0};
 	const struct file_info *file;
+	bool found = !wk_find_vma(w->pc, &vma) && w->pc >= vma.start && vma.executable;
 
-	if (!w->unknown_pc)
+	/* a guess that is no code is nothing that user space should look for */
+	if (!w->unknown_pc && (found || !w->guessed))
 		w->unknown_pc = w->pc;
-	if (wk_find_vma(w->pc, &vma) || w->pc < vma.start || !vma.executable)
+	if (!found)
 		return WALK_END_NO_MAPPING;
 	__builtin_memset(&w->mapping, 0, sizeof(w->mapping));
 	if (vma.has_file) {
@@ -305,12 +304,10 @@ static __always_inline int walk_find_vma(struct walker *w)
 }
 
 /* Sets w->mapping to the one that holds w->pc. */
-wk_global int walk_find_mapping(struct walker *w)
+static __always_inline int walk_find_mapping(struct walker *w)
 {
 	const struct mapping *mapping;
 
-	if (!w)
-		return WALK_END_NO_MAPPING;
 	if (walk_mapping_holds(&w->mapping, w->pc))
 		return WALK_GOES_ON;
 	mapping = walk_search_slice(w);
@@ -324,8 +321,7 @@ wk_global int walk_find_mapping(struct walker *w)
 	return walk_find_vma(w);
 }
 
-/* ---- mapping -> row ----------------------------------------------------------------------------
- */
+/* ---- mapping -> row ------------------------------------------------------------------------- */
 
 /* The 32 bits behind the pc of a row. */
 static __always_inline __s32 walk_row_offset(const struct unwind_row *row)
@@ -372,13 +368,11 @@ static __always_inline void walk_search_rows(struct walker *w, const struct tabl
 }
 
 /* Sets w->row to the row for w->pc; code without any gets one of kind UNWIND_END. */
-wk_global int walk_find_row(struct walker *w)
+static __always_inline int walk_find_row(struct walker *w)
 {
 	const struct mapping *mapping;
 	__u64 pc;
 
-	if (!w)
-		return WALK_END_NO_TABLE;
 	mapping = &w->mapping;
 	pc = w->pc - mapping->bias - mapping->text_vaddr;
 	w->row = (struct unwind_row){.kind = UNWIND_END};
@@ -397,8 +391,7 @@ wk_global int walk_find_row(struct walker *w)
 	return WALK_GOES_ON;
 }
 
-/* ---- row -> caller -----------------------------------------------------------------------------
- */
+/* ---- row -> caller -------------------------------------------------------------------------- */
 
 /* The frame returns through 'slot', the eight bytes below its CFA. */
 static __always_inline int walk_return_through(struct walker *w, __u64 slot)
@@ -492,12 +485,10 @@ static __always_inline int walk_apply_frame_pointer(struct walker *w)
 }
 
 /* Makes the caller of the current frame the current one. */
-wk_global int walk_apply_row(struct walker *w)
+static __always_inline int walk_apply_row(struct walker *w)
 {
 	__u64 offset;
 
-	if (!w)
-		return WALK_END_NO_RULE;
 	offset = (__u64)w->row.cfa_off8 * 8;
 	switch (w->row.kind) {
 	case UNWIND_RSP:
@@ -520,8 +511,7 @@ wk_global int walk_apply_row(struct walker *w)
 	}
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------
- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 static __always_inline __u64 walk_hash_mix(__u64 hash, __u64 value)
 {
@@ -561,12 +551,10 @@ static __always_inline bool walk_push(struct walker *w, __u64 frame)
 }
 
 /* Takes the current frame and goes on to its caller. */
-wk_global int walk_step(struct walker *w)
+static __always_inline int walk_step(struct walker *w)
 {
 	int end;
 
-	if (!w)
-		return WALK_END_NO_MAPPING;
 	w->row.kind = UNWIND_UNSUP;
 	end = walk_find_mapping(w);
 	if (end != WALK_GOES_ON && w->guessed)
@@ -613,10 +601,8 @@ static __always_inline void walk_reset(struct walker *w, __u64 sp, __u64 bp)
 }
 
 /* Returns WALK_GOES_ON with the caller of the probed function as current frame, or the end. */
-wk_global int walk_begin(struct walker *w, __u64 slot, __u64 bp)
+static __always_inline int walk_begin(struct walker *w, __u64 slot, __u64 bp)
 {
-	if (!w)
-		return WALK_END_READ;
 	walk_reset(w, slot, bp);
 	return walk_return_through(w, slot);
 }

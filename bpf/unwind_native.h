@@ -10,7 +10,6 @@
 #undef __always_inline
 #define __noinline	__attribute__((noinline))
 #define __always_inline inline __attribute__((always_inline))
-#define wk_global	static __noinline
 
 struct wk_shard {
 	const struct unwind_row *rows;
