@@ -780,8 +780,11 @@ int libs_changed(struct pt_regs *ctx)
 {
 	struct proc *proc = current_proc();
 
-	if (proc)
-		send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0);
+	if (!proc)
+		return 0;
+	if (proc->flags & PROC_STOP_AT_START)
+		bpf_send_signal(SIGSTOP);
+	send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0);
 	return 0;
 }
 

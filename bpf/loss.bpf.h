@@ -5,6 +5,8 @@
 
 #include "maps.bpf.h"
 
+#define SIGSTOP 19
+
 static __always_inline struct counters *counters_here(void)
 {
 	__u32 zero = 0;

@@ -28,7 +28,7 @@ __u32 sample_shift = 0;
 /* Ledger tables that exist, and the one that is being filled. */
 __u32 tier_count = 0;
 __u32 tier_current = 0;
-/* Entry probes only count, as 'seep doctor' measures a process' allocation rate. */
+/* Probes only count, as 'seep doctor' measures a process' allocation rate. */
 __u32 count_only = 0;
 /* Source of generations; user space draws from it too. */
 __u32 last_generation = 0;

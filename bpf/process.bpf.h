@@ -41,6 +41,8 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	proc->slice = 0;
 	proc->generation = next_generation();
 	record.other_generation = proc->generation;
+	if (proc->flags & PROC_STOP_AT_START)
+		bpf_send_signal(SIGSTOP);
 	send_record(&record);
 	return 0;
 }
@@ -62,6 +64,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	record.head.generation = proc->generation;
 	if (proc->flags & PROC_FOLLOW_CHILDREN) {
 		copy = *proc;
+		copy.flags &= ~PROC_STOP_AT_START;
 		copy.start_time_ns = child->start_boottime;
 		copy.generation = next_generation();
 		record.start_time_ns = copy.start_time_ns;

@@ -10,6 +10,13 @@
 #ifndef SEEP_SAMPLE_BPF_H
 #define SEEP_SAMPLE_BPF_H
 
+#ifndef __bpf__
+#include "base/abi_types.h"
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+#endif
+
 #define EXP_CELLS      4096 /* power of two */
 #define EXP_UNIT_SHIFT 24   /* gaps: 1.0 is 1 << 24 */
 #define FRACTION_CELLS 256

@@ -118,6 +118,8 @@ struct proc {
 };
 #define PROC_FOLLOW_CHILDREN (1U << 0)
 #define PROC_STALE_MAPPINGS  (1U << 1) /* exec'd: the slice describes the old image */
+#define PROC_STOP_AT_START   (1U << 2) /* started by us: SIGSTOP at exec and when libraries come, so
+					* that nothing is allocated before its probes are in place */
 
 /* ---- the ledger ---------------------------------------------------------------------------- */
 

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* watch.c - see watch.h */
+#include "probe/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "probe/session.h"
+#include "target/proc_maps.h"
+
+struct mapping_list {
+	struct mapping *items;
+	size_t count, capacity;
+};
+
+/* What one reading of /proc/PID/maps led to. */
+struct survey {
+	struct mapping_list mappings;
+	struct {
+		struct binary **items;
+		size_t count, capacity;
+	} binaries; /* with probes to attach */
+	struct addr_range allocators[ALLOCATOR_RANGES];
+	size_t allocator_count;
+	uint32_t kinds;
+	uint64_t hash;
+	char missing[256];
+};
+
+static void survey_deinit(struct survey *survey)
+{
+	free(survey->mappings.items);
+	free(survey->binaries.items);
+}
+
+/* ---- reading a process --------------------------------------------------------------------------- */
+
+static uint64_t hash_region(uint64_t hash, const struct vm_region *region)
+{
+	const uint64_t words[] = { region->start, region->end, region->inode, region->file_offset };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		hash = (hash ^ words[i]) * 0x9E3779B97F4A7C15ULL;
+	return hash ^ hash >> 29;
+}
+
+static void note_allocator(struct survey *survey, const struct binary *binary,
+			   const struct vm_region *region)
+{
+	survey->kinds |= 1U << binary->plan.kind;
+	if (!binary->plan.is_library || survey->allocator_count == ALLOCATOR_RANGES)
+		return;
+	survey->allocators[survey->allocator_count++] =
+		(struct addr_range){ region->start, region->end };
+}
+
+static int add_mapping(struct survey *survey, const struct vm_region *region,
+		       const struct binary *binary)
+{
+	struct mapping *mapping = vec_add(&survey->mappings);
+
+	if (!mapping)
+		return -ENOMEM;
+	mapping->start = region->start;
+	mapping->end = region->end;
+	if (!binary)
+		return 0;
+	mapping->bias = region->start - region->file_offset - binary->info.vaddr_minus_off;
+	mapping->text_vaddr = binary->info.text_vaddr;
+	mapping->calls = binary->info.calls;
+	mapping->full = binary->info.full;
+	mapping->binary_id = binary->id;
+	return 0;
+}
+
+static int survey_region(struct watch *watch, struct survey *survey, pid_t pid,
+			 const struct vm_region *region)
+{
+	struct binary *binary = NULL;
+	struct err err = { 0 };
+
+	if (region->path[0] == '/') {
+		binary = binaries_get(watch->binaries, pid, region, &err);
+		if (!binary && err.code)
+			log_debug("process %d: %s", pid, err.text);
+	}
+	if (binary && binary->plan.count) {
+		struct binary **slot = vec_add(&survey->binaries);
+
+		if (!slot)
+			return -ENOMEM;
+		*slot = binary;
+		note_allocator(survey, binary, region);
+	}
+	if (binary && binary->plan.missing[0])
+		snprintf(survey->missing, sizeof(survey->missing), "%s", binary->plan.missing);
+	return add_mapping(survey, region, binary);
+}
+
+static int survey_process(struct watch *watch, pid_t pid, struct survey *survey, struct err *err)
+{
+	struct proc_maps maps = { 0 };
+	int status = proc_maps_read(pid, &maps, err);
+
+	if (!status && !maps.count)
+		status = err_set(err, ESRCH, "process %d has exited", pid);
+	for (size_t i = 0; !status && i < maps.count; i++) {
+		if (!maps.items[i].executable || !strcmp(maps.items[i].path, "[vsyscall]") ||
+		    !strcmp(maps.items[i].path, "[uprobes]"))
+			continue;
+		survey->hash = hash_region(survey->hash, &maps.items[i]);
+		if (survey_region(watch, survey, pid, &maps.items[i]))
+			status = err_set(err, ENOMEM, "out of memory");
+	}
+	proc_maps_free(&maps);
+	return status;
+}
+
+/* ---- publishing and attaching ------------------------------------------------------------------------ */
+
+static int publish_survey(struct watch *watch, struct watched *watched, const struct survey *survey,
+			  uint32_t flags, struct err *err)
+{
+	struct proc proc = { 0 };
+	struct slice slice;
+	int status = publish_mappings(watch->session, &watch->slices, survey->mappings.items,
+				      survey->mappings.count, &slice);
+
+	if (status)
+		return err_set(err, -status, "process %d: no room for its %zu code mappings",
+			       watched->info.pid, survey->mappings.count);
+	proc.start_time_ns = watched->info.start_time_ns;
+	proc.slice = (uint64_t)slice.first << 32 | slice.count;
+	proc.generation = watched->generation;
+	proc.flags = flags | (watch->options.follow_children ? PROC_FOLLOW_CHILDREN : 0);
+	memcpy(proc.allocators, survey->allocators, sizeof(proc.allocators));
+	status = publish_proc(watch->session, watched->info.pid, &proc);
+	if (status) {
+		publish_free_slice(&watch->slices, slice);
+		return err_set(err, -status, "process %d: too many processes are watched",
+			       watched->info.pid);
+	}
+	if (watched->has_slice)
+		publish_free_slice(&watch->slices, watched->slice);
+	watched->slice = slice;
+	watched->has_slice = true;
+	return 0;
+}
+
+static bool is_attached(const uint32_t *ids, size_t count, uint32_t id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/* Children are followed by probes that fire in every process; else each process has its own. */
+static int attach_binary(struct watch *watch, struct watched *watched, const struct binary *binary,
+			 struct err *err)
+{
+	bool shared = watch->options.follow_children;
+	typeof(watch->shared_attached) *done = shared ? &watch->shared_attached :
+							(void *)&watched->attached;
+	struct links *links = shared ? &watch->shared_links : &watched->links;
+	uint32_t *id;
+	int status;
+
+	if (is_attached(done->items, done->count, binary->id))
+		return 0;
+	status = attach_plan(watch->session, binary->fd, binary->path, &binary->plan,
+			     shared ? 0 : watched->info.pid, watch->options.purpose, links, err);
+	if (status)
+		return status;
+	id = vec_add(done);
+	if (id)
+		*id = binary->id;
+	log_debug("process %d: %zu probes on %s (%s)", watched->info.pid, binary->plan.count,
+		  binary->path, allocator_kind_name(binary->plan.kind));
+	return 0;
+}
+
+static int attach_survey(struct watch *watch, struct watched *watched, const struct survey *survey,
+			 struct err *err)
+{
+	for (size_t i = 0; i < survey->binaries.count; i++) {
+		int status = attach_binary(watch, watched, survey->binaries.items[i], err);
+
+		if (status)
+			return status;
+	}
+	return 0;
+}
+
+static uint32_t current_flags(struct watch *watch, const struct watched *watched)
+{
+	struct proc proc;
+
+	if (publish_read_proc(watch->session, watched->info.pid, &proc))
+		return 0;
+	return proc.flags & PROC_STOP_AT_START;
+}
+
+/* True once something that allocates is probed: from here on nothing can be missed. */
+static bool has_allocator(const struct survey *survey)
+{
+	return survey->kinds & ~(1U << ALLOCATOR_NONE);
+}
+
+static int refresh(struct watch *watch, struct watched *watched, uint32_t flags, bool force,
+		   struct err *err)
+{
+	struct survey survey = { 0 };
+	int status = survey_process(watch, watched->info.pid, &survey, err);
+
+	if (!status && (force || survey.hash != watched->maps_hash)) {
+		if (has_allocator(&survey))
+			flags &= ~PROC_STOP_AT_START;
+		status = publish_survey(watch, watched, &survey, flags, err);
+		if (!status)
+			status = attach_survey(watch, watched, &survey, err);
+		watched->maps_hash = survey.hash;
+		watched->allocator_kinds |= survey.kinds;
+		memcpy(watched->missing, survey.missing, sizeof(watched->missing));
+	}
+	survey_deinit(&survey);
+	return status;
+}
+
+int watch_refresh(struct watch *watch, struct watched *watched, struct err *err)
+{
+	return refresh(watch, watched, current_flags(watch, watched), false, err);
+}
+
+/* ---- life cycle ---------------------------------------------------------------------------------------- */
+
+int watch_init(struct watch *watch, struct session *session, const struct watch_options *options,
+	       struct err *err)
+{
+	memset(watch, 0, sizeof(*watch));
+	watch->session = session;
+	watch->options = *options;
+	watch->binaries = binaries_new(session, options->on_binary, options->context);
+	return watch->binaries ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+void watch_detach(struct watch *watch)
+{
+	links_close(&watch->shared_links);
+	vec_for_each(watched, &watch->all)
+		links_close(&(*watched)->links);
+}
+
+void watch_deinit(struct watch *watch)
+{
+	watch_detach(watch);
+	vec_for_each(watched, &watch->all) {
+		free((*watched)->attached.items);
+		free(*watched);
+	}
+	free(watch->all.items);
+	free(watch->shared_attached.items);
+	free(watch->slices.items);
+	binaries_free(watch->binaries);
+	memset(watch, 0, sizeof(*watch));
+}
+
+static struct watched *new_watched(struct watch *watch, uint32_t generation)
+{
+	struct watched *watched = calloc(1, sizeof(*watched));
+	struct watched **slot = watched ? vec_add(&watch->all) : NULL;
+
+	if (!slot) {
+		free(watched);
+		return NULL;
+	}
+	watched->generation = generation;
+	watched->alive = true;
+	*slot = watched;
+	return watched;
+}
+
+struct watched *watch_find(struct watch *watch, uint32_t generation)
+{
+	for (size_t i = watch->all.count; i > 0; i--)
+		if (watch->all.items[i - 1]->generation == generation)
+			return watch->all.items[i - 1];
+	return NULL;
+}
+
+size_t watch_alive_count(const struct watch *watch)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < watch->all.count; i++)
+		count += watch->all.items[i]->alive;
+	return count;
+}
+
+size_t watch_probe_count(const struct watch *watch)
+{
+	size_t count = watch->shared_links.probe_count;
+
+	for (size_t i = 0; i < watch->all.count; i++)
+		count += watch->all.items[i]->links.probe_count;
+	return count;
+}
+
+int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *err)
+{
+	struct process_info info;
+	struct watched *watched;
+	int status = process_read(pid, &info, err);
+
+	if (!status && !stop_at_start) /* a child of ours still has our own image */
+		status = process_check(&info, err);
+	if (status)
+		return status;
+	watched = new_watched(watch, session_next_generation(watch->session));
+	if (!watched)
+		return err_set(err, ENOMEM, "out of memory");
+	watched->info = info;
+	status = refresh(watch, watched, stop_at_start ? PROC_STOP_AT_START : 0, true, err);
+	if (!status && stop_at_start) { /* our image has an allocator; its own may come later */
+		struct proc proc;
+
+		status = publish_read_proc(watch->session, pid, &proc);
+		proc.flags |= PROC_STOP_AT_START;
+		if (!status)
+			status = publish_proc(watch->session, pid, &proc);
+	}
+	/* what was mapped while we attached */
+	return status ? status : watch_refresh(watch, watched, err);
+}
+
+static void end_image(struct watch *watch, struct watched *watched, const char *reason)
+{
+	if (!watched->alive)
+		return;
+	watched->alive = false;
+	watched->end_reason = reason;
+	links_close(&watched->links);
+	if (watched->has_slice)
+		publish_free_slice(&watch->slices, watched->slice);
+	watched->has_slice = false;
+	session_forget_blocks(watch->session, watched->generation);
+}
+
+void watch_mark_exited(struct watch *watch, struct watched *watched)
+{
+	publish_remove_proc(watch->session, watched->info.pid);
+	end_image(watch, watched, "exited");
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------- */
+
+static void refresh_or_log(struct watch *watch, struct watched *watched, uint32_t flags)
+{
+	struct err err = { 0 };
+
+	if (refresh(watch, watched, flags, true, &err))
+		log_debug("process %d: %s", watched->info.pid, err.text);
+}
+
+/* The new image keeps the pid; probes of libraries it shares with the old one keep working. */
+static void on_exec(struct watch *watch, struct watched *old, const struct process_record *record)
+{
+	struct watched *fresh = new_watched(watch, record->other_generation);
+	uint32_t flags = current_flags(watch, old);
+
+	if (!fresh)
+		return;
+	fresh->info = old->info;
+	fresh->followed = old->followed;
+	fresh->links = old->links;
+	fresh->attached.items = old->attached.items;
+	fresh->attached.count = old->attached.count;
+	fresh->attached.capacity = old->attached.capacity;
+	memset(&old->links, 0, sizeof(old->links));
+	memset(&old->attached, 0, sizeof(old->attached));
+	end_image(watch, old, "exec");
+	process_read(record->head.tgid, &fresh->info, NULL);
+	refresh_or_log(watch, fresh, flags);
+	if (flags & PROC_STOP_AT_START)
+		kill(record->head.tgid, SIGCONT);
+}
+
+/* The kernel has already copied the parent's mappings; here the child gets its own. */
+static void on_fork(struct watch *watch, const struct process_record *record)
+{
+	struct watched *child;
+
+	if (!record->other_generation)
+		return;
+	child = new_watched(watch, record->other_generation);
+	if (!child)
+		return;
+	child->followed = true;
+	child->info.pid = record->other_tgid;
+	child->info.start_time_ns = record->start_time_ns;
+	if (process_read(record->other_tgid, &child->info, NULL))
+		return; /* gone already: its exit is in the ring */
+	refresh_or_log(watch, child, 0);
+}
+
+static void on_libs_changed(struct watch *watch, struct watched *watched)
+{
+	uint32_t flags = current_flags(watch, watched);
+
+	refresh_or_log(watch, watched, flags);
+	if (flags & PROC_STOP_AT_START)
+		kill(watched->info.pid, SIGCONT);
+}
+
+/* The binary whose code holds 'addr' in that process. */
+static struct binary *binary_at(struct watch *watch, const struct watched *watched, uint64_t addr)
+{
+	for (uint32_t i = 0; watched->has_slice && i < watched->slice.count; i++) {
+		const struct mapping *mapping =
+			&watch->session->mappings[watched->slice.first + i];
+
+		if (addr >= mapping->start && addr < mapping->end)
+			return binaries_by_id(watch->binaries, mapping->binary_id);
+	}
+	return NULL;
+}
+
+static void on_want_full(struct watch *watch, struct watched *watched, uint64_t addr)
+{
+	struct binary *binary = binary_at(watch, watched, addr);
+	struct err err = { 0 };
+
+	if (!binary || binary->full_table_tried)
+		return;
+	if (binaries_build_full(watch->binaries, binary, &err))
+		log_debug("%s: no full unwind table: %s", binary->path, err.text);
+	else
+		refresh_or_log(watch, watched, current_flags(watch, watched));
+}
+
+void watch_event(struct watch *watch, const struct process_record *record)
+{
+	struct watched *watched = watch_find(watch, record->head.generation);
+
+	if (!watched || (!watched->alive && record->event != PROCESS_FORK))
+		return;
+	switch (record->event) {
+	case PROCESS_EXIT:
+		end_image(watch, watched, "exited");
+		break;
+	case PROCESS_EXEC:
+		on_exec(watch, watched, record);
+		break;
+	case PROCESS_FORK:
+		on_fork(watch, record);
+		break;
+	case PROCESS_LIBS_CHANGED:
+		on_libs_changed(watch, watched);
+		break;
+	case PROCESS_UNKNOWN_PC:
+		watch_refresh(watch, watched, NULL);
+		break;
+	case PROCESS_WANT_FULL:
+		on_want_full(watch, watched, record->addr);
+		break;
+	}
+}

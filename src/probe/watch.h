@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * watch.h - the processes being watched: from a pid to probes in place and stacks walkable.
+ *
+ *	watch_add	discover, publish, attach
+ *	watch_event	react to exec, exit, fork, dlopen (records of the ring)
+ *	watch_refresh	read /proc/PID/maps again and attach to what is new
+ */
+#ifndef SEEP_PROBE_WATCH_H
+#define SEEP_PROBE_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/abi_types.h"
+#include "probe/attach.h"
+#include "probe/binaries.h"
+#include "probe/publish.h"
+#include "target/process.h"
+
+struct err;
+struct session;
+
+/* One image of one process: exec makes a new one. */
+struct watched {
+	uint32_t generation;
+	struct process_info info;
+	bool alive; /* this image still runs */
+	bool followed; /* a child of one we were asked to watch */
+	const char *end_reason; /* "exited", "exec"; NULL while alive */
+	bool has_slice;
+	struct slice slice;
+	uint64_t maps_hash;
+	uint32_t allocator_kinds; /* bit per enum allocator_kind seen */
+	struct {
+		uint32_t *items; /* ids of binaries whose plan is attached for this process */
+		size_t count, capacity;
+	} attached;
+	struct links links;
+	char missing[256]; /* why no allocator could be probed, "" if one was */
+};
+
+struct watch_options {
+	bool follow_children;
+	enum attach_purpose purpose;
+	void (*on_binary)(void *context, const struct binary *binary, pid_t pid);
+	void *context;
+};
+
+struct watch {
+	struct session *session;
+	struct binaries *binaries;
+	struct watch_options options;
+	struct slices slices;
+	struct links shared_links; /* when children are followed: of all processes */
+	struct {
+		uint32_t *items;
+		size_t count, capacity;
+	} shared_attached; /* binaries that shared_links are on */
+	struct {
+		struct watched **items;
+		size_t count, capacity;
+	} all; /* in order of appearance; ended ones stay */
+};
+
+int watch_init(struct watch *watch, struct session *session, const struct watch_options *options,
+	       struct err *err);
+void watch_deinit(struct watch *watch);
+
+/*
+ * Begin to watch process 'pid'. 'stop_at_start': it is a child of ours that has not exec'd yet; it
+ * stops itself (SIGSTOP) at exec and when its libraries are there, until watch_event() has set up
+ * its probes and continued it. Returns 0, -ESRCH, -EACCES, -ENOEXEC, ...
+ */
+int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *err);
+
+/* Handle a RECORD_PROCESS. Errors about one process among many are logged, not returned. */
+void watch_event(struct watch *watch, const struct process_record *record);
+
+/* Read the mappings of a process again. Returns 0 or -errno (-ESRCH: it is gone). */
+int watch_refresh(struct watch *watch, struct watched *watched, struct err *err);
+
+/* The image with this generation, or NULL. */
+struct watched *watch_find(struct watch *watch, uint32_t generation);
+
+/* Mark a process as gone (pidfd or refresh said so) if its exit was not reported. */
+void watch_mark_exited(struct watch *watch, struct watched *watched);
+
+size_t watch_alive_count(const struct watch *watch);
+size_t watch_probe_count(const struct watch *watch);
+
+/* Take every probe away; the counters stay readable. */
+void watch_detach(struct watch *watch);
+
+#endif
