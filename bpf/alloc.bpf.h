@@ -129,38 +129,38 @@ static __always_inline struct thread *current_thread(__u64 flags)
 		value_;                                                                            \
 	})
 
-/* Register number 'reg' (REG_*). */
+/* Register number 'reg' (USER_REG_*). */
 static __noinline __u64 reg_value(struct pt_regs *ctx, __u32 reg)
 {
-	if (reg == REG_RDI)
+	if (reg == USER_REG_RDI)
 		return LOAD_REG(di);
-	if (reg == REG_RSI)
+	if (reg == USER_REG_RSI)
 		return LOAD_REG(si);
-	if (reg == REG_RDX)
+	if (reg == USER_REG_RDX)
 		return LOAD_REG(dx);
-	if (reg == REG_RAX)
+	if (reg == USER_REG_RAX)
 		return LOAD_REG(ax);
-	if (reg == REG_RCX)
+	if (reg == USER_REG_RCX)
 		return LOAD_REG(cx);
-	if (reg == REG_RBX)
+	if (reg == USER_REG_RBX)
 		return LOAD_REG(bx);
-	if (reg == REG_RBP)
+	if (reg == USER_REG_RBP)
 		return LOAD_REG(bp);
-	if (reg == REG_R8)
+	if (reg == USER_REG_R8)
 		return LOAD_REG(r8);
-	if (reg == REG_R8 + 1)
+	if (reg == USER_REG_R8 + 1)
 		return LOAD_REG(r9);
-	if (reg == REG_R8 + 2)
+	if (reg == USER_REG_R8 + 2)
 		return LOAD_REG(r10);
-	if (reg == REG_R8 + 3)
+	if (reg == USER_REG_R8 + 3)
 		return LOAD_REG(r11);
-	if (reg == REG_R8 + 4)
+	if (reg == USER_REG_R8 + 4)
 		return LOAD_REG(r12);
-	if (reg == REG_R8 + 5)
+	if (reg == USER_REG_R8 + 5)
 		return LOAD_REG(r13);
-	if (reg == REG_R8 + 6)
+	if (reg == USER_REG_R8 + 6)
 		return LOAD_REG(r14);
-	if (reg == REG_R8 + 7)
+	if (reg == USER_REG_R8 + 7)
 		return LOAD_REG(r15);
 	return 0;
 }
@@ -333,11 +333,16 @@ static __always_inline struct call *call_pop(struct thread *thread, __u64 slot)
 
 /* ---- entry --------------------------------------------------------------------------------------- */
 
+static __always_inline __u64 sampling_interval(void)
+{
+	return sample_bytes << (sample_shift & 31);
+}
+
 /* Poisson sampling by bytes: decided here, before the return trap is paid for. */
 static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes)
 {
 	struct sample_tables *tables;
-	__u64 interval = sample_bytes << (sample_shift & 31), gap;
+	__u64 interval = sampling_interval(), gap;
 	__u32 zero = 0;
 	bool taken;
 
@@ -509,7 +514,7 @@ static __always_inline void record_block(struct pt_regs *ctx, const struct call 
 	block.size_bytes = call->size_bytes;
 	block.alloc_class = call->alloc_class;
 	block.age = current_age;
-	if (sample_bytes > 1) {
+	if (sampling_interval() > 1) {
 		block.flags = BLOCK_SAMPLED;
 		block.sample_shift = sample_shift;
 		COUNT(sampled_blocks);

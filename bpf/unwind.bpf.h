@@ -496,7 +496,7 @@ static __always_inline int walk_apply_row(struct walker *w)
 	case UNWIND_RBP:
 		return walk_apply_cfa(w, w->bp + offset);
 	case UNWIND_WIDE:
-		return walk_apply_cfa(w, (w->row.cfa_off8 == REG_RBP ? w->bp : w->sp) +
+		return walk_apply_cfa(w, (w->row.cfa_off8 == USER_REG_RBP ? w->bp : w->sp) +
 					     (__s64)w->wide_offset);
 	case UNWIND_DRAP:
 		return walk_apply_drap(w);

@@ -307,15 +307,15 @@ enum probe_role {
 };
 
 /* Registers in the DWARF order of x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8 ... r15. */
-#define REG_RAX 0
-#define REG_RDX 1
-#define REG_RCX 2
-#define REG_RBX 3
-#define REG_RSI 4
-#define REG_RDI 5
-#define REG_RBP 6
-#define REG_RSP 7
-#define REG_R8	8
+#define USER_REG_RAX 0
+#define USER_REG_RDX 1
+#define USER_REG_RCX 2
+#define USER_REG_RBX 3
+#define USER_REG_RSI 4
+#define USER_REG_RDI 5
+#define USER_REG_RBP 6
+#define USER_REG_RSP 7
+#define USER_REG_R8	8
 
 /*
  * role:8 | class:4 | reg0:4 | reg1:4 | reg2:4 | sp_delta8:8

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* regions.c - see regions.h */
+#include "profile/regions.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/table.h"
+#include "base/vec.h"
+
+/* A piece of a range. The pieces of one range share 'block', which counts them. */
+struct piece {
+	uint64_t start, end;
+	uint32_t block;
+};
+
+struct block_state {
+	uint32_t site, age;
+	uint32_t piece_count;
+};
+
+struct space {
+	uint32_t generation;
+	struct piece *items; /* disjoint, sorted by start */
+	size_t count, capacity;
+};
+
+struct regions {
+	struct table *sites_by_key;
+	struct {
+		struct region_totals *items;
+		size_t count, capacity;
+	} totals;
+	struct {
+		struct site_key *items;
+		size_t count, capacity;
+	} keys;
+	struct {
+		struct block_state *items;
+		size_t count, capacity;
+	} blocks;
+	struct {
+		struct space *items;
+		size_t count, capacity;
+	} spaces;
+};
+
+struct regions *regions_new(void)
+{
+	struct regions *regions = calloc(1, sizeof(*regions));
+
+	if (!regions)
+		return NULL;
+	regions->sites_by_key = table_new(sizeof(struct site_key));
+	if (!regions->sites_by_key) {
+		free(regions);
+		return NULL;
+	}
+	return regions;
+}
+
+void regions_free(struct regions *regions)
+{
+	if (!regions)
+		return;
+	vec_for_each(space, &regions->spaces)
+		free(space->items);
+	table_free(regions->sites_by_key);
+	free(regions->spaces.items);
+	free(regions->blocks.items);
+	free(regions->keys.items);
+	free(regions->totals.items);
+	free(regions);
+}
+
+static struct space *find_space(const struct regions *regions, uint32_t generation)
+{
+	vec_for_each(space, &regions->spaces)
+		if (space->generation == generation)
+			return space;
+	return NULL;
+}
+
+static struct space *get_space(struct regions *regions, uint32_t generation)
+{
+	struct space *space = find_space(regions, generation);
+
+	if (space)
+		return space;
+	space = vec_add(&regions->spaces);
+	if (space)
+		space->generation = generation;
+	return space;
+}
+
+/* First piece that ends behind 'addr'. */
+static size_t first_behind(const struct space *space, uint64_t addr)
+{
+	size_t low = 0, high = space->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (space->items[middle].end <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int insert_piece(struct space *space, size_t index, struct piece piece)
+{
+	if (!vec_add(space))
+		return -ENOMEM;
+	memmove(space->items + index + 1, space->items + index,
+		(space->count - 1 - index) * sizeof(*space->items));
+	space->items[index] = piece;
+	return 0;
+}
+
+static void remove_piece(struct space *space, size_t index)
+{
+	space->count--;
+	memmove(space->items + index, space->items + index + 1,
+		(space->count - index) * sizeof(*space->items));
+}
+
+static void count_freed(struct regions *regions, uint32_t block, uint64_t bytes)
+{
+	struct block_state *state = &regions->blocks.items[block];
+
+	regions->totals.items[state->site].free_bytes[state->age] += bytes;
+}
+
+static void drop_piece(struct regions *regions, struct space *space, size_t index)
+{
+	struct block_state *state = &regions->blocks.items[space->items[index].block];
+
+	if (--state->piece_count == 0)
+		regions->totals.items[state->site].free_blocks++;
+	remove_piece(space, index);
+}
+
+/* Take [start, end) out of one piece. Advances *index to the next piece to look at. */
+static int cut_piece(struct regions *regions, struct space *space, size_t *index, uint64_t start,
+		     uint64_t end)
+{
+	struct piece *piece = &space->items[*index];
+	uint64_t from = piece->start > start ? piece->start : start;
+	uint64_t to = piece->end < end ? piece->end : end;
+	struct piece rest = { to, piece->end, piece->block };
+
+	if (from > piece->start && to < piece->end) { /* the middle: two pieces are left */
+		if (insert_piece(space, *index + 1, rest))
+			return -ENOMEM;
+		regions->blocks.items[rest.block].piece_count++;
+		space->items[*index].end = from;
+		count_freed(regions, rest.block, to - from);
+		*index += 2;
+		return 0;
+	}
+	count_freed(regions, piece->block, to - from);
+	if (from == piece->start && to == piece->end) {
+		drop_piece(regions, space, *index);
+		return 0;
+	}
+	if (from == piece->start)
+		piece->start = to;
+	else
+		piece->end = from;
+	(*index)++;
+	return 0;
+}
+
+static int unmap_range(struct regions *regions, struct space *space, uint64_t start, uint64_t bytes)
+{
+	uint64_t end = start + bytes < start ? UINT64_MAX : start + bytes;
+	size_t index = first_behind(space, start);
+
+	while (index < space->count && space->items[index].start < end)
+		if (cut_piece(regions, space, &index, start, end))
+			return -ENOMEM;
+	return 0;
+}
+
+static ssize_t get_site(struct regions *regions, const struct region_record *record)
+{
+	struct site_key key = {
+		.stack_hash = record->stack_hash,
+		.generation = record->head.generation,
+		.alloc_class = CLASS_MMAP,
+	};
+	struct site_key *slot;
+	ssize_t index;
+	bool added;
+
+	index = table_add(regions->sites_by_key, &key, &added);
+	if (index < 0 || !added)
+		return index;
+	slot = vec_add(&regions->keys);
+	if (!slot || !vec_add(&regions->totals))
+		return -1;
+	*slot = key;
+	return index;
+}
+
+static int map_range(struct regions *regions, struct space *space,
+		     const struct region_record *record, uint32_t age)
+{
+	uint64_t end = record->addr + record->bytes;
+	ssize_t site = get_site(regions, record);
+	struct block_state *block;
+	struct piece piece;
+
+	if (site < 0)
+		return -ENOMEM;
+	if (!record->bytes || end < record->addr)
+		return 0;
+	block = vec_add(&regions->blocks);
+	if (!block)
+		return -ENOMEM;
+	*block = (struct block_state){ .site = site, .age = age, .piece_count = 1 };
+	piece = (struct piece){ record->addr, end, regions->blocks.count - 1 };
+	if (insert_piece(space, first_behind(space, record->addr), piece))
+		return -ENOMEM;
+	regions->totals.items[site].alloc_bytes[age] += record->bytes;
+	regions->totals.items[site].alloc_blocks++;
+	return 0;
+}
+
+int regions_apply(struct regions *regions, const struct region_record *record, uint32_t age)
+{
+	struct space *space = get_space(regions, record->head.generation);
+
+	if (!space)
+		return -ENOMEM;
+	if (age >= AGE_CLASSES)
+		age = AGE_CLASSES - 1;
+	if (record->op == REGION_MOVE &&
+	    unmap_range(regions, space, record->old_addr, record->old_bytes))
+		return -ENOMEM;
+	if (unmap_range(regions, space, record->addr, record->bytes))
+		return -ENOMEM;
+	if (record->op == REGION_UNMAP)
+		return 0;
+	return map_range(regions, space, record, age);
+}
+
+void regions_forget(struct regions *regions, uint32_t generation)
+{
+	struct space *space = find_space(regions, generation);
+
+	if (space)
+		space->count = 0;
+}
+
+size_t regions_site_count(const struct regions *regions)
+{
+	return regions->totals.count;
+}
+
+const struct region_totals *regions_site(const struct regions *regions, size_t index,
+					 struct site_key *key)
+{
+	*key = regions->keys.items[index];
+	return &regions->totals.items[index];
+}
+
+uint64_t regions_live_bytes(const struct regions *regions, uint32_t generation)
+{
+	const struct space *space = find_space(regions, generation);
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; space && i < space->count; i++)
+		bytes += space->items[i].end - space->items[i].start;
+	return bytes;
+}
