@@ -9,6 +9,9 @@
  *one flat list of the ranges of all subprograms and inlined subroutines, in the order of the tree:
  *for any address, those that contain it, from the last subprogram on, are the inline chain
  *
+ * libdw keeps all it ever parsed. When that is much, we close it and begin anew; the ranges of all
+ * units stay.
+ *
  * References in hostile DWARF may form loops. The walk only ever goes forward in the file, and
  * libdw bounds the attribute chains it follows.
  */
@@ -29,6 +32,7 @@
 #define TREE_DEPTH_MAX	 256
 #define RANGES_MAX	 (1UL << 20) /* of one unit, or of all units */
 #define DIE_RANGES_MAX	 65536
+#define GROWTH_BYTES_MAX (16UL << 20)
 #define UNIT_COST_FACTOR 4 /* libdw's memory for a unit's lines and DIEs, per byte of the unit */
 
 /* A function, or a part of it, in the order of the tree. */
@@ -49,6 +53,7 @@ struct unit {
 };
 
 struct lines {
+	int fd, alt_fd; /* the caller's */
 	Elf *elf, *alt_elf;
 	Dwarf *dwarf, *alt_dwarf;
 	struct {
@@ -58,7 +63,7 @@ struct lines {
 	size_t last_unit;	   /* the one that answered last */
 	struct ranges unit_ranges; /* of all units, by address; 'die' is the unit's */
 	bool unit_ranges_read;
-	size_t bytes;
+	size_t bytes, bytes_at_open;
 };
 
 /* ---- open
@@ -100,6 +105,30 @@ static bool attach_alt(struct lines *lines, int alt_fd)
 	return true;
 }
 
+static int open_files(struct lines *lines, struct err *err)
+{
+	lines->dwarf = open_dwarf(lines->fd, &lines->elf, &lines->bytes);
+	if (!lines->dwarf)
+		return err_set(err, ENODATA, "no debug information");
+	if (!attach_alt(lines, lines->alt_fd))
+		return err_set(err, ENODATA, "debug information is partly in a missing file");
+	lines->bytes_at_open = lines->bytes;
+	return 0;
+}
+
+static void close_files(struct lines *lines)
+{
+	vec_for_each (unit, &lines->units)
+		free(unit->functions.items);
+	lines->units.count = 0;
+	dwarf_end(lines->dwarf);
+	elf_end(lines->elf);
+	dwarf_end(lines->alt_dwarf);
+	elf_end(lines->alt_elf);
+	lines->dwarf = lines->alt_dwarf = NULL;
+	lines->elf = lines->alt_elf = NULL;
+}
+
 struct lines *lines_new(int fd, int alt_fd, struct err *err)
 {
 	struct lines *lines = calloc(1, sizeof(*lines));
@@ -109,15 +138,11 @@ struct lines *lines_new(int fd, int alt_fd, struct err *err)
 		return NULL;
 	}
 	elf_version(EV_CURRENT);
+	lines->fd = fd;
+	lines->alt_fd = alt_fd;
 	lines->bytes = sizeof(*lines);
-	lines->dwarf = open_dwarf(fd, &lines->elf, &lines->bytes);
-	if (!lines->dwarf) {
-		err_set(err, ENODATA, "no debug information");
-	} else if (!attach_alt(lines, alt_fd)) {
-		err_set(err, ENODATA, "part of the debug information is in a file that is missing");
-	} else {
+	if (!open_files(lines, err))
 		return lines;
-	}
 	lines_free(lines);
 	return NULL;
 }
@@ -126,15 +151,18 @@ void lines_free(struct lines *lines)
 {
 	if (!lines)
 		return;
-	vec_for_each (unit, &lines->units)
-		free(unit->functions.items);
+	close_files(lines);
 	free(lines->units.items);
 	free(lines->unit_ranges.items);
-	dwarf_end(lines->dwarf);
-	elf_end(lines->elf);
-	dwarf_end(lines->alt_dwarf);
-	elf_end(lines->alt_elf);
 	free(lines);
+}
+
+/* Give back what libdw holds. The files are as they were at lines_new, or nothing is found. */
+static int reopen(struct lines *lines)
+{
+	close_files(lines);
+	lines->bytes = sizeof(*lines) + lines->unit_ranges.capacity * sizeof(struct range);
+	return open_files(lines, NULL);
 }
 
 size_t lines_bytes(const struct lines *lines)
@@ -303,11 +331,8 @@ static size_t unit_size(Dwarf *dwarf, Dwarf_Die *unit)
 	return end - begin;
 }
 
-/* Its functions are read at the first visit. NULL when memory is out. */
-static struct unit *get_unit(struct lines *lines, Dwarf_Off offset, Dwarf_Die *die)
+static struct unit *known_unit(struct lines *lines, Dwarf_Off offset)
 {
-	struct unit *unit;
-
 	if (lines->last_unit < lines->units.count &&
 	    lines->units.items[lines->last_unit].die == offset)
 		return &lines->units.items[lines->last_unit];
@@ -317,14 +342,27 @@ static struct unit *get_unit(struct lines *lines, Dwarf_Off offset, Dwarf_Die *d
 			return &lines->units.items[i];
 		}
 	}
+	return NULL;
+}
+
+/* Read the functions of a unit at its first visit. NULL when memory is out. */
+static struct unit *visit_unit(struct lines *lines, Dwarf_Off offset)
+{
+	struct unit *unit;
+	Dwarf_Die die;
+
+	if (lines->bytes - lines->bytes_at_open > GROWTH_BYTES_MAX && reopen(lines))
+		return NULL;
+	if (!dwarf_offdie(lines->dwarf, offset, &die))
+		return NULL;
 	unit = vec_add(&lines->units);
 	if (!unit)
 		return NULL;
 	unit->die = offset;
-	collect_functions(&unit->functions, die);
+	collect_functions(&unit->functions, &die);
 	lines->last_unit = lines->units.count - 1;
 	lines->bytes += unit->functions.capacity * sizeof(struct range);
-	lines->bytes += unit_size(lines->dwarf, die) * UNIT_COST_FACTOR;
+	lines->bytes += unit_size(lines->dwarf, &die) * UNIT_COST_FACTOR;
 	return unit;
 }
 
@@ -385,7 +423,9 @@ static size_t find_chain(const struct unit *unit, uint64_t vaddr, Dwarf_Off chai
 {
 	size_t count = 0;
 
-	vec_for_each (range, &unit->functions) {
+	for (size_t i = 0; i < unit->functions.count; i++) {
+		const struct range *range = &unit->functions.items[i];
+
 		if (vaddr < range->low || vaddr >= range->high)
 			continue;
 		if (!range->inlined)
@@ -421,10 +461,12 @@ size_t lines_at(struct lines *lines, uint64_t vaddr, struct line_frame frames[LI
 	Dwarf_Die die;
 	size_t count;
 
-	if (!find_unit_offset(lines, vaddr, &offset) || !dwarf_offdie(lines->dwarf, offset, &die))
+	if (!lines->dwarf || !find_unit_offset(lines, vaddr, &offset))
 		return 0;
-	unit = get_unit(lines, offset, &die);
+	unit = known_unit(lines, offset);
 	if (!unit)
+		unit = visit_unit(lines, offset);
+	if (!unit || !dwarf_offdie(lines->dwarf, offset, &die))
 		return 0;
 	count = find_chain(unit, vaddr, chain);
 	memset(frames, 0, (count ?: 1) * sizeof(*frames));

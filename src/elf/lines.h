@@ -16,7 +16,7 @@ struct lines;
 
 #define LINES_INLINE_MAX 64 /* functions inlined into one another at one address */
 
-/* One function of the inline chain. Texts belong to the struct lines. */
+/* One function of the inline chain. Texts live until the next lookup. */
 struct line_frame {
 	const char *function; /* as linked (mangled) if DWARF says so, else plain; NULL: unknown */
 	const char *file;     /* NULL: unknown */
@@ -41,7 +41,7 @@ void lines_free(struct lines *lines); /* NULL allowed */
  */
 size_t lines_at(struct lines *lines, uint64_t vaddr, struct line_frame frames[LINES_INLINE_MAX]);
 
-/* Memory held, roughly; grows with every compilation unit that is looked at. */
+/* Memory held, roughly: what was read of the file, and up to 16 MiB and one unit of parsed data. */
 size_t lines_bytes(const struct lines *lines);
 
 #endif
