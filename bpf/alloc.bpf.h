@@ -51,7 +51,7 @@ struct call {
 	__u8 alloc_class;
 	__u8 has_old; /* 'old' was taken out of the ledger at entry */
 	__u8 sampled;
-	__u8 pad;
+	__u8 sample_shift; /* when that was decided */
 	struct block old;
 	__u64 extra; /* mmap: flags << 32 | prot; mremap: old length */
 };
@@ -447,6 +447,7 @@ static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
 	call->alloc_class = COOKIE_CLASS(cookie);
 	call->has_old = 0;
 	call->sampled = 1;
+	call->sample_shift = sample_shift;
 	call->old_addr = role == ROLE_POSIX_MEMALIGN || resizes ?
 				 reg_value(ctx, COOKIE_REG(cookie, 0)) :
 				 0;
@@ -514,9 +515,9 @@ static __always_inline void record_block(struct pt_regs *ctx, const struct call 
 	block.size_bytes = call->size_bytes;
 	block.alloc_class = call->alloc_class;
 	block.age = current_age;
-	if (sampling_interval() > 1) {
+	if (sample_bytes << (call->sample_shift & 31) > 1) {
 		block.flags = BLOCK_SAMPLED;
-		block.sample_shift = sample_shift;
+		block.sample_shift = call->sample_shift;
 		COUNT(sampled_blocks);
 	}
 	/* listed first: nobody can free it before the allocator has returned */

@@ -42,6 +42,10 @@ struct regions {
 		size_t count, capacity;
 	} blocks;
 	struct {
+		uint32_t *items;
+		size_t count, capacity;
+	} unused_blocks;
+	struct {
 		struct space *items;
 		size_t count, capacity;
 	} spaces;
@@ -70,6 +74,7 @@ void regions_free(struct regions *regions)
 	table_free(regions->sites_by_key);
 	free(regions->spaces.items);
 	free(regions->blocks.items);
+	free(regions->unused_blocks.items);
 	free(regions->keys.items);
 	free(regions->totals.items);
 	free(regions);
@@ -77,9 +82,9 @@ void regions_free(struct regions *regions)
 
 static struct space *find_space(const struct regions *regions, uint32_t generation)
 {
-	vec_for_each(space, &regions->spaces)
-		if (space->generation == generation)
-			return space;
+	for (size_t i = 0; i < regions->spaces.count; i++)
+		if (regions->spaces.items[i].generation == generation)
+			return &regions->spaces.items[i];
 	return NULL;
 }
 
@@ -137,11 +142,16 @@ static void count_freed(struct regions *regions, uint32_t block, uint64_t bytes)
 
 static void drop_piece(struct regions *regions, struct space *space, size_t index)
 {
-	struct block_state *state = &regions->blocks.items[space->items[index].block];
+	uint32_t block = space->items[index].block, *unused;
+	struct block_state *state = &regions->blocks.items[block];
 
-	if (--state->piece_count == 0)
-		regions->totals.items[state->site].free_blocks++;
 	remove_piece(space, index);
+	if (--state->piece_count)
+		return;
+	regions->totals.items[state->site].free_blocks++;
+	unused = vec_add(&regions->unused_blocks);
+	if (unused)
+		*unused = block;
 }
 
 /* Take [start, end) out of one piece. Advances *index to the next piece to look at. */
@@ -207,23 +217,30 @@ static ssize_t get_site(struct regions *regions, const struct region_record *rec
 	return index;
 }
 
+/* Index of a block state to fill, -1 when memory is out. */
+static ssize_t take_block(struct regions *regions)
+{
+	if (regions->unused_blocks.count)
+		return regions->unused_blocks.items[--regions->unused_blocks.count];
+	return vec_add(&regions->blocks) ? (ssize_t)regions->blocks.count - 1 : -1;
+}
+
 static int map_range(struct regions *regions, struct space *space,
 		     const struct region_record *record, uint32_t age)
 {
 	uint64_t end = record->addr + record->bytes;
-	ssize_t site = get_site(regions, record);
-	struct block_state *block;
+	ssize_t site = get_site(regions, record), block;
 	struct piece piece;
 
 	if (site < 0)
 		return -ENOMEM;
 	if (!record->bytes || end < record->addr)
 		return 0;
-	block = vec_add(&regions->blocks);
-	if (!block)
+	block = take_block(regions);
+	if (block < 0)
 		return -ENOMEM;
-	*block = (struct block_state){ .site = site, .age = age, .piece_count = 1 };
-	piece = (struct piece){ record->addr, end, regions->blocks.count - 1 };
+	regions->blocks.items[block] = (struct block_state){ site, age, 1 };
+	piece = (struct piece){ record->addr, end, block };
 	if (insert_piece(space, first_behind(space, record->addr), piece))
 		return -ENOMEM;
 	regions->totals.items[site].alloc_bytes[age] += record->bytes;
