@@ -198,12 +198,12 @@ const char *units_format_growth(double bytes, char buffer[UNITS_TEXT_MAX])
 static const char *format_two(uint64_t value, uint64_t minor_per_major, const char *major,
 			      const char *minor, char buffer[UNITS_TEXT_MAX])
 {
-	unsigned long long high = value / minor_per_major, low = value % minor_per_major;
+	unsigned int high = value / minor_per_major, low = value % minor_per_major;
 
 	if (low)
-		snprintf(buffer, UNITS_TEXT_MAX, "%llu%s%llu%s", high, major, low, minor);
+		snprintf(buffer, UNITS_TEXT_MAX, "%u%s%u%s", high, major, low, minor);
 	else
-		snprintf(buffer, UNITS_TEXT_MAX, "%llu%s", high, major);
+		snprintf(buffer, UNITS_TEXT_MAX, "%u%s", high, major);
 	return buffer;
 }
 
