@@ -16,7 +16,8 @@ struct vm_region {
 	bool deleted; /* " (deleted)" was stripped from the path */
 	uint32_t device_major, device_minor;
 	uint64_t inode;
-	const char *path; /* "" when anonymous; octal escapes of the kernel decoded; "[heap]" etc. */
+	const char
+	    *path; /* "" when anonymous; octal escapes of the kernel decoded; "[heap]" etc. */
 };
 
 struct proc_maps {
@@ -30,6 +31,10 @@ int proc_maps_read(pid_t pid, struct proc_maps *maps, struct err *err);
 /* As above from 'length' bytes of text. Lines that cannot be read are skipped and counted. */
 int proc_maps_parse(const char *text, size_t length, struct proc_maps *maps, size_t *bad_lines);
 void proc_maps_free(struct proc_maps *maps);
+
+/* One line, NUL-terminated without its newline, as maps and smaps have it. Decodes the path in
+ * place: 'region->path' points into 'line'. Returns false if it is no such line. */
+bool vm_region_parse(char *line, struct vm_region *region);
 
 /* The region that holds 'addr', or NULL. */
 const struct vm_region *proc_maps_at(const struct proc_maps *maps, uint64_t addr);

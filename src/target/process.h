@@ -25,6 +25,12 @@ struct process_info {
  * says whose), -EACCES. A zombie is -ESRCH. */
 int process_read(pid_t pid, struct process_info *info, struct err *err);
 
+/*
+ * All of /proc/PID/'name', NUL-terminated, in memory that is the caller's to free.
+ * Returns 0, -ESRCH if the process is gone, -EACCES, -ENOMEM, ...
+ */
+int process_read_file(pid_t pid, const char *name, char **text, size_t *length, struct err *err);
+
 /* True if the process that 'info' describes still runs (same pid and same start time). */
 bool process_is_alive(const struct process_info *info);
 
