@@ -28,6 +28,8 @@ static void output_add(const char *piece, size_t length, void *opaque)
 	struct output *output = opaque;
 	size_t room = sizeof(output->text) - output->used_bytes - sizeof("...");
 
+	if (!length)
+		return;
 	memcpy(output->text + output->used_bytes, piece, length < room ? length : room);
 	output->used_bytes += length < room ? length : room;
 	if (length > room)
