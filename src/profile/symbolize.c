@@ -233,17 +233,27 @@ static char *offset_name(const struct symbol_result *result)
 	return name;
 }
 
+static bool is_mangled(const char *name)
+{
+	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
 /*
  * The name of a function that is not inlined. An exported name is what people know ("malloc"),
- * DWARF may have the alias it was defined by ("__libc_malloc"); of local functions DWARF has the
- * better one (no ".part.0").
+ * DWARF may have the alias it was defined by ("__libc_malloc"). Of local functions DWARF has the
+ * better one (no ".part.0"), unless it leaves out the mangled name: then only the symbol knows
+ * namespace and class.
  */
 static char *function_name(const struct symbol_result *result, const struct symbol *symbol,
 			   const char *dwarf_name)
 {
-	if (symbol && (symbol->is_global || !dwarf_name))
+	if (!symbol && !dwarf_name)
+		return offset_name(result);
+	if (!dwarf_name)
 		return demangle(symbol->name);
-	return dwarf_name ? demangle(dwarf_name) : offset_name(result);
+	if (symbol && (symbol->is_global || (is_mangled(symbol->name) && !is_mangled(dwarf_name))))
+		return demangle(symbol->name);
+	return demangle(dwarf_name);
 }
 
 static int fill_lines(struct symbol_result *result, const struct symbol *symbol,
