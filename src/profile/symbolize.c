@@ -398,6 +398,8 @@ static void run_batch(struct symbolizer *symbolizer)
 {
 	struct frames batch = symbolizer->queue;
 
+	if (!batch.count)
+		return;
 	symbolizer->queue = (struct frames){0};
 	qsort(batch.items, batch.count, sizeof(*batch.items), by_value);
 	for (size_t i = 0; i < batch.count && !symbolizer->stop; i++)
