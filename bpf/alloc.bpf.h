@@ -214,6 +214,24 @@ static __always_inline void send_hints(struct walker *walker, __u32 generation)
 		send_process_event(generation, PROCESS_WANT_FULL, walker->want_full_addr);
 }
 
+/* The walker behind global functions: the verifier looks at it once, not once a path to it. */
+__weak __noinline int walk_caller(struct walker *walker, const struct proc *proc, __u64 address,
+				  __u64 sp, __u64 bp)
+{
+	if (!walker || !proc)
+		return -1;
+	walk_stack_at_return(walker, proc, address, sp, bp);
+	return 0;
+}
+
+__weak __noinline int signal_between(struct walker *walker, const struct proc *proc, __u64 slot,
+				     __u64 bp, __u64 outer_slot)
+{
+	if (!walker || !proc)
+		return 0;
+	return walk_crosses_signal(walker, proc, slot, bp, outer_slot);
+}
+
 /* Walks the caller's stack of a returning call and finds its site. NULL: a loss was counted. */
 static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct scratch *scratch,
 						   const struct proc *proc, __u32 alloc_class,
@@ -222,10 +240,10 @@ static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct s
 	struct walker *walker = &scratch->walker;
 	struct site *site;
 
-	walk_stack_at_return(walker, proc, ctx->ip, ctx->sp, ctx->bp);
+	walk_caller(walker, proc, ctx->ip, ctx->sp, ctx->bp);
 	COUNT(walks);
 	COUNT_ADD(walked_frames, walker->record.frame_count);
-	COUNT(walk_ends[walker->record.end_reason % WALK_END_COUNT]);
+	COUNT(walk_ends[walker->record.end_reason & (WALK_END_SLOTS - 1)]);
 	key->stack_hash = walker->hash;
 	key->generation = proc->generation;
 	key->alloc_class = alloc_class;
@@ -269,7 +287,7 @@ static __noinline int is_nested(struct pt_regs *ctx, __u64 slot, __u64 outer_slo
 	scratch = scratch_claim();
 	if (!scratch)
 		return 1;
-	crossed = walk_crosses_signal(&scratch->walker, proc, slot, ctx->bp, outer_slot);
+	crossed = signal_between(&scratch->walker, proc, slot, ctx->bp, outer_slot);
 	scratch_release(scratch);
 	return !crossed;
 }
@@ -580,7 +598,7 @@ int free_enter(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
 	struct block_key key = { .addr = reg_value(ctx, COOKIE_REG(cookie, 0)) };
-	struct block block;
+	struct block block = {};
 	struct proc *proc;
 
 	if (!key.addr)

@@ -6,6 +6,8 @@
  *	ledger_take	a block leaves the table; the caller says what that means
  *	site_freed	... it was freed: the freed side of its site's totals grows
  *
+ * Global functions: the verifier looks at each once, not at every call.
+ *
  * The table is a row of hash tables ('tiers'), each as large as all before it, so that memory
  * follows use. A block lies in exactly one tier: the one that was being filled at its birth.
  */
@@ -62,19 +64,24 @@ static __always_inline struct site *site_of(const struct block *block, __u32 gen
 	return bpf_map_lookup_elem(&sites, &key);
 }
 
-static __always_inline void site_freed(const struct block *block, __u32 generation)
+__weak __noinline int site_freed(const struct block *block, __u32 generation)
 {
-	struct site *site = site_of(block, generation);
 	struct sample_weight weight;
-	__u32 age = block->age;
+	struct site *site;
+	__u32 age;
 
+	if (!block)
+		return 0;
+	site = site_of(block, generation);
+	age = block->age;
 	if (!site || age >= AGE_CLASSES)
-		return;
+		return 0;
 	weight = block_weight(block);
 	__sync_fetch_and_add(&site->freed[age].bytes, weight.bytes);
 	__sync_fetch_and_add(&site->freed[age].blocks, weight.blocks);
 	if (weight.variance)
 		__sync_fetch_and_add(&site->freed_variance, weight.variance);
+	return 0;
 }
 
 static __always_inline void site_allocated(struct site *site, const struct block *block)
@@ -119,7 +126,8 @@ static __always_inline bool tier_take(void *tier, const struct block_key *key, s
 	return bpf_map_delete_elem(tier, key) == 0;
 }
 
-static __noinline int ledger_take(const struct block_key *key, struct block *block)
+/* Takes the block out and copies it. Returns 1 if it was there. */
+__weak __noinline int ledger_take(const struct block_key *key, struct block *block)
 {
 	__u32 first = tier_current, tiers = tier_count;
 
@@ -159,7 +167,7 @@ static __always_inline void tier_advance(__u32 from, __u32 tiers)
 /* A block is still listed at an address that was just handed out: its free was not seen. */
 static __always_inline void forget_stale(const struct block_key *key)
 {
-	struct block stale;
+	struct block stale = {};
 
 	if (ledger_take(key, &stale)) {
 		site_freed(&stale, key->generation);
@@ -185,7 +193,7 @@ static __always_inline void check_other_tiers(const struct block_key *key, __u32
 }
 
 /* Lists the block. Returns 0, or counts the loss and returns 1. */
-static __noinline int ledger_put(const struct block_key *key, const struct block *block)
+__weak __noinline int ledger_put(const struct block_key *key, const struct block *block)
 {
 	__u32 current_tier = tier_current, tiers = tier_count;
 	long status = 0;

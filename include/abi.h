@@ -243,6 +243,7 @@ enum walk_end {
 #undef X
 	WALK_END_COUNT,
 };
+#define WALK_END_SLOTS 16 /* power of two above WALK_END_COUNT: indices are masked */
 
 /* ---- losses: why data is missing from the totals, one counter and one text per reason ------- */
 
@@ -271,7 +272,7 @@ enum loss_reason {
 
 struct counters {
 	__u64 losses[LOSS_REASON_COUNT];
-	__u64 walk_ends[WALK_END_COUNT]; /* of every walk */
+	__u64 walk_ends[WALK_END_SLOTS]; /* of every walk, by enum walk_end */
 	__u64 alloc_hits;		 /* entries into allocating functions */
 	__u64 return_hits;
 	__u64 free_hits;

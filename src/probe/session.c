@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,13 +31,8 @@
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char line[1024];
-
-	if (log_get_level() < LOG_VERBOSE || level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = 0;
-	log_debug("%s", line);
+	if (log_get_level() >= LOG_VERBOSE && level != LIBBPF_DEBUG)
+		vfprintf(stderr, format, args); /* verifier logs have many lines */
 	return 0;
 }
 
