@@ -198,7 +198,7 @@ static bool fits_s8_of_8(int64_t offset)
 
 static bool is_drap(const struct rule *rule)
 {
-	return rule->cfa == CFA_IS_DEREF && rule->cfa_reg == REG_RBP &&
+	return rule->cfa == CFA_IS_DEREF && rule->cfa_reg == USER_REG_RBP &&
 	       rule->rbp == REGISTER_AT_RBP && rule->rbp_off == 0 && fits_s8_of_8(rule->cfa_off);
 }
 
@@ -229,10 +229,10 @@ static struct unwind_row encode_rule(const struct rule *rule, int32_t *wide)
 		return row;
 	}
 	if (rule->cfa != CFA_IS_REGISTER || !encode_rbp(rule, &row) ||
-	    (rule->cfa_reg != REG_RSP && rule->cfa_reg != REG_RBP))
+	    (rule->cfa_reg != USER_REG_RSP && rule->cfa_reg != USER_REG_RBP))
 		return unsupported;
 	if (rule->cfa_off >= 0 && rule->cfa_off % 8 == 0 && rule->cfa_off / 8 <= UINT16_MAX) {
-		row.kind = rule->cfa_reg == REG_RSP ? UNWIND_RSP : UNWIND_RBP;
+		row.kind = rule->cfa_reg == USER_REG_RSP ? UNWIND_RSP : UNWIND_RBP;
 		row.cfa_off8 = (uint16_t)(rule->cfa_off / 8);
 		return row;
 	}
@@ -402,13 +402,13 @@ static void set_cfa(struct rule *rule, uint64_t reg, int64_t offset)
 
 static void set_register(struct rule *rule, uint64_t reg, enum register_rule how, int64_t offset)
 {
-	if (reg == REG_RBP) {
+	if (reg == USER_REG_RBP) {
 		rule->rbp = how;
 		rule->rbp_off = offset;
 	} else if (reg == REG_RETURN) {
 		rule->ra = how;
 		rule->ra_off = offset;
-	} else if (reg == REG_RSP) {
+	} else if (reg == USER_REG_RSP) {
 		rule->rsp = how == REGISTER_UNDEFINED ? REGISTER_UNCHANGED : how;
 	}
 }
@@ -416,7 +416,7 @@ static void set_register(struct rule *rule, uint64_t reg, enum register_rule how
 /* The register's value is CFA + offset: what rsp always is. */
 static void set_register_value(struct rule *rule, uint64_t reg, int64_t offset)
 {
-	bool is_default = reg == REG_RSP && offset == 0;
+	bool is_default = reg == USER_REG_RSP && offset == 0;
 
 	set_register(rule, reg, is_default ? REGISTER_UNCHANGED : REGISTER_ODD, 0);
 }
@@ -427,7 +427,7 @@ static void set_register_expression(struct rule *rule, uint64_t reg, struct read
 	int64_t offset = 0;
 	bool derefs = false;
 
-	if (read_base_expression(block, &base, &offset, &derefs) && base == REG_RBP && !derefs)
+	if (read_base_expression(block, &base, &offset, &derefs) && base == USER_REG_RBP && !derefs)
 		set_register(rule, reg, REGISTER_AT_RBP, offset);
 	else
 		set_register(rule, reg, REGISTER_ODD, 0);
@@ -437,11 +437,11 @@ static void restore_register(struct machine *machine, uint64_t reg)
 {
 	const struct rule *initial = &machine->cie->initial;
 
-	if (reg == REG_RBP)
+	if (reg == USER_REG_RBP)
 		set_register(&machine->rule, reg, initial->rbp, initial->rbp_off);
 	else if (reg == REG_RETURN)
 		set_register(&machine->rule, reg, initial->ra, initial->ra_off);
-	else if (reg == REG_RSP)
+	else if (reg == USER_REG_RSP)
 		machine->rule.rsp = initial->rsp;
 }
 
@@ -582,7 +582,7 @@ static bool execute_register(struct machine *machine, uint8_t op, struct reader 
 		set_register(rule, reg, REGISTER_UNDEFINED, 0);
 		return true;
 	case CFA_SAME_VALUE:
-		set_register(rule, reg, reg == REG_RBP ? REGISTER_UNCHANGED : REGISTER_ODD, 0);
+		set_register(rule, reg, reg == USER_REG_RBP ? REGISTER_UNCHANGED : REGISTER_ODD, 0);
 		return true;
 	case CFA_REGISTER:
 		read_uleb(code);
