@@ -47,7 +47,8 @@ struct opt {
 
 /*
  * Fill 'into' (zeroed by the caller) from argv[1..]; positional arguments are moved to
- * argv[1..*positional_count]. "--help" sets *help. Errors name the option and what it wants:
+ * argv[1..*positional_count]. "--help" and "-h" (where no row takes it) set *help. Errors name the
+ * option and what it wants:
  * "--interval: '5x' is not a TIME, for example 10s".
  */
 int opt_parse(const struct opt *rows, int argc, char **argv, void *into, int *positional_count,
@@ -55,5 +56,9 @@ int opt_parse(const struct opt *rows, int argc, char **argv, void *into, int *po
 
 /* Print the rows, aligned, defaults in brackets. */
 void opt_print(const struct opt *rows);
+
+/* Letters to add, drop or change to make one word of the other (Levenshtein), to find what was
+ * meant. SIZE_MAX for words too long to care. */
+size_t word_distance(const char *left, const char *right);
 
 #endif

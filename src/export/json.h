@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * json.h - the stable, machine-readable report: one object, keys always in the same order.
+ *
+ * Sites are in the order of the ranking and written one by one, so that memory does not grow with
+ * their number. Bytes and blocks are rounded to integers. Names that are not valid UTF-8 have the
+ * wrong bytes replaced by U+FFFD. 'error_bytes' is one standard deviation of 'growth_bytes';
+ * 'growth_bytes_per_s' the robust slope (profile/rank.h).
+ */
+#ifndef SEEP_EXPORT_JSON_H
+#define SEEP_EXPORT_JSON_H
+
+#include <stdio.h>
+
+#include "export/export.h"
+
+/* 'whole' is the ungrouped profile: the totals of the processes are its. */
+int export_json(FILE *out, const struct export_input *input, const struct profile *whole);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * text.h - the report for a person: verdict, ranking, the stacks of the first sites.
+ *
+ * Fits TEXT_COLUMNS columns; names are cut in the middle, paths from the left. Names are made fit
+ * for a terminal (utf8.h).
+ */
+#ifndef SEEP_EXPORT_TEXT_H
+#define SEEP_EXPORT_TEXT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "export/export.h"
+
+struct verdict;
+
+#define TEXT_COLUMNS 100
+
+struct text_options {
+	bool color;
+	size_t stacks; /* sites whose stack is shown; 0 for grouped rankings, which have none */
+};
+
+/* 'verdict' is of the ungrouped profile. */
+int export_text(FILE *out, const struct export_input *input, const struct verdict *verdict,
+		const struct text_options *options);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* profile.c - see profile.h */
+#include "profile/profile.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+
+void profile_deinit(struct profile *profile)
+{
+	arena_free(profile->arena);
+	memset(profile, 0, sizeof(*profile));
+}
+
+struct site_totals profile_site_at(const struct profile_site *site, uint32_t snapshot)
+{
+	uint32_t low = 0, high = site->point_count;
+
+	/* invariant: points before 'low' are at or before the snapshot, those from 'high' on after
+	 * it */
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (site->points[middle].snapshot <= snapshot)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? site->points[low - 1].totals : (struct site_totals){0};
+}
