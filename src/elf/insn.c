@@ -413,8 +413,7 @@ static bool walk_over(struct walk *walk, const struct insn *insn, bool null_may_
 	uint16_t written = written_registers(insn);
 
 	if (!falls_through(insn)) {
-		bool skips_null = null_may_skip && walk->zero_flag_is_null &&
-				  !walk->passed_null_branch && is_jcc(insn) &&
+		bool skips_null = null_may_skip && walk->zero_flag_is_null && is_jcc(insn) &&
 				  insn->info.mnemonic == ZYDIS_MNEMONIC_JZ;
 
 		if (!skips_null)

@@ -24,8 +24,9 @@
 
 #define FUNCTION_BYTES_MAX   65536 /* of one function that are looked at */
 #define FUNCTION_BYTES_GUESS 256   /* where the symbol has no size */
-#define HOPS_MAX	     4	   /* thunks in a row */
-#define PREFIXES_MAX	     4	   /* copies of jemalloc in one binary */
+#define NAME_BYTES_MAX	     256
+#define HOPS_MAX	     4 /* thunks in a row */
+#define PREFIXES_MAX	     4 /* copies of jemalloc in one binary */
 
 /* ---- what is known by name ------------------------------------------------------------------- */
 
@@ -276,7 +277,7 @@ struct dynamic {
 	uint64_t strings, strings_bytes, symbols;
 };
 
-/* A NUL-terminated string of the dynamic string table, "" if out of bounds. */
+/* A string of the dynamic string table, "" if out of bounds or longer than any we look for. */
 static const char *dynamic_string(const struct elf_file *elf, const struct dynamic *dynamic,
 				  uint64_t offset)
 {
@@ -286,6 +287,8 @@ static const char *dynamic_string(const struct elf_file *elf, const struct dynam
 	if (offset >= dynamic->strings_bytes)
 		return "";
 	left = dynamic->strings_bytes - offset;
+	if (left > NAME_BYTES_MAX)
+		left = NAME_BYTES_MAX;
 	text = elf_file_at_vaddr(elf, dynamic->strings + offset, left);
 	return text && memchr(text, 0, left) ? (const char *)text : "";
 }
