@@ -38,8 +38,8 @@
 #include "elf/symtab.h"
 
 #define SYMTABS_BYTES_MAX  (16UL << 20)
-#define LINES_BYTES_MAX	   (32UL << 20)
-#define WORKER_STACK_BYTES (8UL << 20) /* the demanglers recurse */
+#define LINES_BYTES_MAX	   (12UL << 20) /* beside those of the binary at hand */
+#define WORKER_STACK_BYTES (8UL << 20)	/* the demanglers recurse */
 #define IDLE_NS		   NS_PER_S
 
 struct binary {
@@ -88,7 +88,9 @@ struct symbolizer {
 	size_t pending_count;
 	struct finished *first, **last;
 
-	uint64_t use_clock; /* the worker's: counts uses of binaries */
+	/* the worker's */
+	struct binary *current; /* the last one looked into */
+	uint64_t use_clock;	/* counts changes of 'current' */
 };
 
 /* ---- what is known of a binary: loading and dropping
@@ -171,27 +173,43 @@ static void drop_symtab(struct binary *binary)
 	binary->symtab = NULL;
 }
 
-/* Drop what 'cost' counts, of the binaries used longest ago, until 'budget' holds or one is left.
+/*
+ * Drop what 'cost' counts of the binaries used longest ago, but not of 'kept' (may be NULL), until
+ * 'budget' holds. Returns true if there was something to drop.
  */
-static void keep_budget(struct binaries *binaries, size_t budget,
+static bool keep_budget(struct binaries *binaries, const struct binary *kept, size_t budget,
 			size_t (*cost)(const struct binary *), void (*drop)(struct binary *))
 {
+	bool dropped = false;
+
 	for (;;) {
 		struct binary *oldest = NULL;
-		size_t total = 0, holders = 0;
+		size_t total = 0;
 
 		vec_for_each (binary, binaries) {
 			size_t bytes = cost(*binary);
 
 			total += bytes;
-			holders += bytes != 0;
-			if (bytes && (!oldest || (*binary)->last_use < oldest->last_use))
+			if (bytes && *binary != kept &&
+			    (!oldest || (*binary)->last_use < oldest->last_use))
 				oldest = *binary;
 		}
-		if (total <= budget || holders < 2)
-			return;
+		if (total <= budget || !oldest)
+			return dropped;
 		drop(oldest);
+		dropped = true;
 	}
+}
+
+/* Before work on another binary than the last one; returns true if memory became free. */
+static bool make_room(struct symbolizer *symbolizer, struct binary *binary)
+{
+	if (binary == symbolizer->current)
+		return false;
+	symbolizer->current = binary;
+	binary->last_use = ++symbolizer->use_clock;
+	keep_budget(&symbolizer->binaries, binary, SYMTABS_BYTES_MAX, symtab_cost, drop_symtab);
+	return keep_budget(&symbolizer->binaries, binary, LINES_BYTES_MAX, lines_cost, drop_lines);
 }
 
 static void prepare_binary(struct symbolizer *symbolizer, struct binary *binary)
@@ -372,16 +390,14 @@ static void run_frame(struct symbolizer *symbolizer, uint64_t frame)
 {
 	struct binary *binary = NULL;
 	struct finished *finished;
+	bool freed;
 
 	if (frame >> FRAME_TAG_SHIFT == FRAME_NATIVE)
 		binary = find_binary(symbolizer, frame >> FRAME_PC_BITS);
-	if (binary && binary->last_use != symbolizer->use_clock) {
-		/* another binary than the last one: make room for it */
-		binary->last_use = ++symbolizer->use_clock;
-		keep_budget(&symbolizer->binaries, SYMTABS_BYTES_MAX, symtab_cost, drop_symtab);
-		keep_budget(&symbolizer->binaries, LINES_BYTES_MAX, lines_cost, drop_lines);
-	}
+	freed = binary && make_room(symbolizer, binary);
 	pthread_mutex_unlock(&symbolizer->lock);
+	if (freed)
+		malloc_trim(0);
 	finished = resolve_frame(symbolizer, frame, binary);
 	pthread_mutex_lock(&symbolizer->lock);
 	deliver(symbolizer, finished);
@@ -409,16 +425,8 @@ static void run_batch(struct symbolizer *symbolizer)
 
 static void go_idle(struct symbolizer *symbolizer)
 {
-	bool dropped = false;
-
-	vec_for_each (binary, &symbolizer->binaries) {
-		if ((*binary)->lines) {
-			drop_lines(*binary);
-			dropped = true;
-		}
-	}
-	keep_budget(&symbolizer->binaries, SYMTABS_BYTES_MAX, symtab_cost, drop_symtab);
-	if (dropped)
+	keep_budget(&symbolizer->binaries, NULL, SYMTABS_BYTES_MAX, symtab_cost, drop_symtab);
+	if (keep_budget(&symbolizer->binaries, NULL, 0, lines_cost, drop_lines))
 		malloc_trim(0);
 }
 

@@ -322,6 +322,49 @@ static void many_binaries_are_answered_rightly(void **state)
 	symbolizer_free(symbolizer);
 }
 
+/* Open descriptors on files whose name holds 'text'. */
+static size_t open_files(const char *text)
+{
+	_cleanup_closedir_ DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	size_t count = 0;
+
+	while ((entry = readdir(dir))) {
+		char target[512];
+		ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		count += strstr(target, text) != NULL;
+	}
+	return count;
+}
+
+/* 13 MiB each: at most the last one and what fits into 12 MiB beside it may stay open. */
+static void debug_information_of_binaries_not_in_use_is_dropped(void **state)
+{
+	struct symbolizer *symbolizer = new_symbolizer(true);
+	uint64_t vaddr = call_in("p", "outer");
+	struct symbol_result result;
+	char name[32];
+
+	for (uint32_t id = 1; id <= 11; id++) {
+		run("cp p large%u && truncate -s 13M large%u", id, id);
+		snprintf(name, sizeof(name), "large%u", id);
+		add_file(symbolizer, id, name);
+		symbolizer_submit(symbolizer, native_frame(id, vaddr));
+	}
+	assert_int_equal(symbolizer_wait(symbolizer, WAIT_MS), 0);
+	assert_true(open_files("/large") <= 11 + 1);
+	while (symbolizer_collect(symbolizer, &result)) {
+		assert_int_equal(result.line_count, 2);
+		symbol_result_free(&result);
+	}
+	symbolizer_free(symbolizer);
+	assert_int_equal(open_files(scratch), 0);
+}
+
 static void freeing_with_work_left_does_not_wait_or_leak(void **state)
 {
 	struct symbolizer *symbolizer = new_symbolizer(true);
