@@ -25,7 +25,6 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/opt.h"
-#include "cli/summary.h"
 #include "cli/verb.h"
 #include "probe/overhead.h"
 #include "probe/session.h"
@@ -101,7 +100,7 @@ struct run {
 	struct recording *recording;
 	struct recorder *recorder;
 	struct command command; /* -c */
-	bool session_is_open, watch_is_open, detached, first_output_done;
+	bool session_is_open, watch_is_open, detached, first_output_done, file_failed;
 	int epoll_fd, timer_fd, signal_fd;
 	enum stage stage;
 	uint64_t next_snapshot_ns, next_refresh_ns, last_overhead_ns, settle_begin_ns;
@@ -258,6 +257,7 @@ static int create_recording(struct run *run, struct err *err)
 	meta.host = host;
 	meta.start_unix_ns = now.tv_sec * NS_PER_S + now.tv_nsec;
 	status = recording_create(run->path, run->opts.force, &meta, &run->recording, err);
+	run->file_failed = status != 0;
 	if (!status)
 		recorder_set_recording(run->recorder, run->recording);
 	return status;
@@ -612,33 +612,12 @@ static void tear_down(struct run *run)
 	close_fd(&run->signal_fd);
 }
 
-static int exit_status_for(int status, bool before_start)
-{
-	switch (-status) {
-	case 0:
-		return EXIT_OK;
-	case EINVAL:
-		return before_start ? EXIT_USAGE : EXIT_FAILED;
-	case ESRCH:
-	case ENOEXEC:
-		return EXIT_NO_TARGET;
-	case EPERM:
-	case EACCES:
-	case ENOSYS:
-		return EXIT_NO_PERMISSION;
-	}
-	return EXIT_FAILED;
-}
-
 static int run_recording(struct run *run, struct err *err)
 {
 	int status = start(run, err);
 
 	if (status)
-		return run->session_is_open && run->watch_is_open && !run->recording &&
-				       run->signal_fd >= 0 ?
-			       EXIT_BAD_FILE :
-			       exit_status_for(status, true);
+		return run->file_failed ? EXIT_BAD_FILE : verb_exit_status(status);
 	status = run_loop(run, err);
 	if (status) { /* what was written before stays readable */
 		err_context(err, "recording ended early");
@@ -648,6 +627,23 @@ static int run_recording(struct run *run, struct err *err)
 	if (run->stage == STAGE_ABANDONED)
 		return EXIT_FAILED;
 	return status ? EXIT_BAD_FILE : EXIT_OK;
+}
+
+/* What was found, shortly, and where to look next. */
+static int show_result(const char *path, struct err *err)
+{
+	char verb[] = "report", top[] = "-n5";
+	char *argv[] = { verb, top, (char *)path, NULL };
+	int status = report_verb.run(3, argv, err);
+
+	if (status)
+		return status;
+	fflush(stdout);
+	log_info("wrote %s; all of it: seep report %s", path, path);
+	log_info("flame graph: seep report --format folded %s | flamegraph.pl --colors=mem "
+		 "--countname=bytes > growth.svg",
+		 path);
+	return EXIT_OK;
 }
 
 static int record_main(int argc, char **argv, struct err *err)
@@ -680,7 +676,7 @@ static int record_main(int argc, char **argv, struct err *err)
 	status = run_recording(&run, err);
 	tear_down(&run);
 	if (status == EXIT_OK && !run.opts.quiet)
-		return summary_print(run.path, err);
+		return show_result(run.path, err);
 	return status;
 }
 

@@ -22,6 +22,9 @@ struct verb {
 	int (*run)(int argc, char **argv, struct err *err);
 };
 
+/* The exit status for a failure (-errno) to get at the target or into the kernel. */
+int verb_exit_status(int status);
+
 extern const struct verb record_verb, report_verb, doctor_verb;
 
 #endif

@@ -363,24 +363,6 @@ int recorder_on_record(void *context, const struct record_head *record, size_t b
 	return 0;
 }
 
-/* Utime and stime of /proc/PID/stat, fields 14 and 15, after the comm in parentheses. */
-static uint64_t process_cpu_ns(pid_t pid)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	unsigned long user = 0, kernel = 0;
-	char path[64], line[1024], *rest;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	if (!file || !fgets(line, sizeof(line), file))
-		return 0;
-	rest = strrchr(line, ')');
-	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			    &kernel) != 2)
-		return 0;
-	return (user + kernel) * (NS_PER_S / sysconf(_SC_CLK_TCK));
-}
-
 uint64_t recorder_cpu_ns(const struct recorder *recorder)
 {
 	const struct watch *watch = recorder->parts.watch;

@@ -9,8 +9,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -497,4 +499,22 @@ int process_memory(pid_t pid, struct memory_breakdown *memory, struct err *err)
 		return status;
 	status = process_memory_parse(text, length, memory);
 	return status ? err_set(err, -status, "out of memory") : 0;
+}
+
+/* utime and stime of /proc/PID/stat, fields 14 and 15: behind the comm, which may hold anything. */
+uint64_t process_cpu_ns(pid_t pid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	unsigned long user = 0, kernel = 0;
+	char path[64], line[1024], *rest;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(line, sizeof(line), file))
+		return 0;
+	rest = strrchr(line, ')');
+	if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+			    &kernel) != 2)
+		return 0;
+	return (user + kernel) * (1000000000ULL / sysconf(_SC_CLK_TCK));
 }

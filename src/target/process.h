@@ -34,6 +34,9 @@ int process_read_file(pid_t pid, const char *name, char **text, size_t *length, 
 /* True if the process that 'info' describes still runs (same pid and same start time). */
 bool process_is_alive(const struct process_info *info);
 
+/* CPU time that the process used so far, user and system, all threads; 0 if it is gone. */
+uint64_t process_cpu_ns(pid_t pid);
+
 /* Check that we may and can watch it: 64-bit x86 ELF, not a kernel thread, not ourselves.
  * Returns 0, or -ENOEXEC, -EACCES, ... with one clear line. */
 int process_check(const struct process_info *info, struct err *err);
