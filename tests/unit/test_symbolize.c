@@ -434,6 +434,7 @@ int main(void)
 	    cmocka_unit_test(a_deleted_file_is_still_read),
 	    cmocka_unit_test(a_truncated_file_costs_names_only),
 	    cmocka_unit_test(many_binaries_are_answered_rightly),
+	    cmocka_unit_test(debug_information_of_binaries_not_in_use_is_dropped),
 	    cmocka_unit_test(freeing_with_work_left_does_not_wait_or_leak),
 	    cmocka_unit_test(answers_come_while_more_is_asked),
 	    cmocka_unit_test(after_idling_lines_are_read_again),

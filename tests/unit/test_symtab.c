@@ -291,6 +291,26 @@ static void symbols_of_assembly_reach_as_far_as_they_say(void **state)
 	symtab_free(symbols);
 }
 
+/* _init has no size; what follows its section is the PLT, which has no symbols at all. */
+static void an_unsized_symbol_ends_with_its_section(void **state)
+{
+	struct symtab *symbols = symbols_of("lib.so");
+	const struct symbol *init = symtab_named(symbols, "_init");
+	const Elf64_Shdr *section;
+	struct elf_file elf;
+
+	assert_int_equal(elf_file_open(&elf, in_scratch("lib.so"), NULL), 0);
+	section = elf_file_section(&elf, ".init");
+	assert_int_equal(init->vaddr, section->sh_addr);
+	assert_int_equal(init->size_bytes, 0);
+	assert_ptr_equal(symtab_at(symbols, section->sh_addr + section->sh_size - 1), init);
+	assert_null(symtab_at(symbols, section->sh_addr + section->sh_size));
+	section = elf_file_section(&elf, ".plt");
+	assert_null(symtab_at(symbols, section->sh_addr));
+	elf_file_close(&elf);
+	symtab_free(symbols);
+}
+
 static void symbols_are_listed_by_address(void **state)
 {
 	struct symtab *symbols = symbols_of("lib.so");
@@ -452,6 +472,7 @@ int main(void)
 	    cmocka_unit_test(a_compression_bomb_is_not_unpacked),
 	    cmocka_unit_test(without_section_headers_dynamic_symbols_are_found),
 	    cmocka_unit_test(symbols_of_assembly_reach_as_far_as_they_say),
+	    cmocka_unit_test(an_unsized_symbol_ends_with_its_section),
 	    cmocka_unit_test(symbols_are_listed_by_address),
 	    cmocka_unit_test(debug_file_is_found_by_build_id),
 	    cmocka_unit_test(the_root_of_the_process_comes_before_the_host),
