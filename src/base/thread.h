@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 /*
- * Start 'run(argument)' on a thread with 'stack_bytes' of stack and all signals blocked, so that
- * they reach the main thread. Returns 0 or -errno; the caller joins the thread.
+ * Start 'run(argument)' on a thread with 'stack_bytes' of stack and signals blocked, so that they
+ * reach the main thread (but for those of its own faults). Returns 0 or -errno; the caller joins
+ * the thread.
  */
 int thread_start(pthread_t *thread, size_t stack_bytes, void *(*run)(void *), void *argument);
 
