@@ -279,7 +279,7 @@ static __noinline int is_nested(struct pt_regs *ctx, __u64 slot, __u64 outer_slo
 	struct proc *proc;
 	int crossed;
 
-	if (outer_slot > slot && outer_slot - slot < SIGNAL_FRAME_BYTES)
+	if (outer_slot >= slot && outer_slot - slot < SIGNAL_FRAME_BYTES)
 		return 1;
 	proc = current_proc();
 	if (!proc)
@@ -292,7 +292,11 @@ static __noinline int is_nested(struct pt_regs *ctx, __u64 slot, __u64 outer_slo
 	return !crossed;
 }
 
-/* Drops calls that can no longer return: this one stands where they stood, or above. */
+/*
+ * Drops calls that can no longer return: this one stands where they stood, or above. At the same
+ * place the trampoline is found only after a tail call (realloc(NULL) into malloc); a new call has
+ * just written its own return address there.
+ */
 static __always_inline void drop_abandoned(struct thread *thread, __u64 slot)
 {
 	for (int i = 0; i < PENDING_DEPTH; i++) {
@@ -302,7 +306,7 @@ static __always_inline void drop_abandoned(struct thread *thread, __u64 slot)
 		if (thread->depth == 0 || top >= PENDING_DEPTH)
 			return;
 		other = thread->calls[top].slot;
-		if (other > slot && call_is_running(other))
+		if (other >= slot && call_is_running(other)) /* equal: a tail call */
 			return;
 		if (other <= slot && slot - other >= SAME_STACK_BYTES && call_is_running(other))
 			return;

@@ -274,12 +274,13 @@ static int watch_targets(struct run *run, const pid_t *pids, size_t count, struc
 			return status;
 		watched = run->watch.all.items[run->watch.all.count - 1];
 		if (!watched->allocator_kinds && watched->missing[0])
-			return err_set(err, ENOEXEC, "process %d: %s", pids[i], watched->missing);
+			return err_set(err, ENOEXEC, "process %d (%s) is %s", pids[i],
+				       watched->info.exe, watched->missing);
 		if (!watched->allocator_kinds)
 			return err_set(err, ENOEXEC,
-				       "process %d maps no library that exports malloc and free "
-				       "(looked at all its executable mappings)",
-				       pids[i]);
+				       "process %d (%s) maps no library that exports malloc and "
+				       "free (looked at all its executable mappings)",
+				       pids[i], watched->info.exe);
 	}
 	return 0;
 }
@@ -359,16 +360,16 @@ static void limit_overhead(struct run *run)
 		detach(run);
 }
 
-/* Once a second, if the target did anything at all meanwhile. */
-static void account_overhead(struct run *run, uint64_t now_ns)
+/* Once a second, if the target did anything at all meanwhile; and at the end. */
+static void account_overhead(struct run *run, uint64_t now_ns, bool last)
 {
 	uint64_t cpu_ns = recorder_cpu_ns(run->recorder), elapsed = now_ns - run->last_overhead_ns;
+	bool idle = cpu_ns >= run->last_cpu_ns && cpu_ns - run->last_cpu_ns < FEW_CPU_NS;
 	struct counters counters;
 
-	if (elapsed < NS_PER_S || session_read_counters(&run->session, &counters))
+	if (!last && (elapsed < NS_PER_S || (idle && elapsed < 5 * NS_PER_S)))
 		return;
-	if (cpu_ns >= run->last_cpu_ns && cpu_ns - run->last_cpu_ns < FEW_CPU_NS &&
-	    elapsed < 5 * NS_PER_S)
+	if (session_read_counters(&run->session, &counters))
 		return;
 	overhead_update(&run->overhead, &counters, cpu_ns, elapsed);
 	run->last_overhead_ns = now_ns;
@@ -474,7 +475,7 @@ static int on_tick(struct run *run, struct err *err)
 	overhead_window(&run->overhead, run->ticks++ % STATS_PERIOD_TICKS == 0);
 	recorder_collect_names(run->recorder);
 	refresh_targets(run, now_ns);
-	account_overhead(run, now_ns);
+	account_overhead(run, now_ns, false);
 	if (run->stage < STAGE_DONE && now_ns >= stage_end_ns(run))
 		next_stage(run, now_ns);
 	if (run->stage < STAGE_DONE && !watch_alive_count(&run->watch)) {
@@ -576,13 +577,13 @@ static int finish(struct run *run, struct err *err)
 {
 	int status;
 
-	/* what the target does from here on shall not change the numbers while we read them */
 	if (run->stage == STAGE_ABANDONED) {
 		recording_close(run->recording, NULL);
 		run->recording = NULL;
 		unlink(run->path);
 		return err_set(err, EINTR, "abandoned; '%s' was removed", run->path);
 	}
+	account_overhead(run, recorder_elapsed_ns(run->recorder), true);
 	status = recorder_finish(run->recorder, err);
 	watch_detach(&run->watch);
 	if (status) {

@@ -224,6 +224,8 @@ static struct programs programs_for(const struct session *session, enum point_ki
 {
 	struct seep_bpf *bpf = session->bpf;
 
+	if (purpose == ATTACH_EMPTY && kind == POINT_FREE)
+		return (struct programs){ bpf->progs.empty_enter, NULL, NULL };
 	if (purpose == ATTACH_EMPTY && kind != POINT_LIBS)
 		return (struct programs){ bpf->progs.empty_enter, bpf->progs.empty_return,
 					  bpf->progs.empty_session };

@@ -203,9 +203,11 @@ void overhead_update(struct overhead *overhead, const struct counters *counters,
 	double own_ns = (double)(cpu_ns - overhead->last_cpu_ns) - probe_ns;
 
 	if (cpu_ns < overhead->last_cpu_ns) /* a process ended and took its time with it */
-		own_ns = 0;
+		own_ns = elapsed_ns;
 	overhead->probe_ns_total += probe_ns;
-	overhead->slowdown_percent = own_ns > probe_ns / 100 ? 100 * probe_ns / own_ns : 0;
+	if (own_ns < probe_ns / 100) /* hardly anything but probes: beyond what we can tell */
+		own_ns = probe_ns / 100;
+	overhead->slowdown_percent = probe_ns > 0 ? 100 * probe_ns / own_ns : 0;
 	overhead->hits_per_s = elapsed_ns ? (overhead_hits(counters) - overhead_hits(last)) *
 						    (double)NS_PER_S / elapsed_ns :
 					    0;

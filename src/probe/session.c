@@ -204,10 +204,25 @@ static int on_ring_record(void *context, void *data, size_t bytes)
 	return session->on_record(session->context, data, bytes);
 }
 
+/* exec, fork and exit; their links are freed with the object. */
+static int attach_process_events(struct session *session, struct err *err)
+{
+	struct seep_bpf *bpf = session->bpf;
+
+	bpf->links.process_exec = bpf_program__attach(bpf->progs.process_exec);
+	bpf->links.process_fork = bpf_program__attach(bpf->progs.process_fork);
+	bpf->links.process_exit = bpf_program__attach(bpf->progs.process_exit);
+	if (!bpf->links.process_exec || !bpf->links.process_fork || !bpf->links.process_exit)
+		return err_set(err, errno, "cannot watch exec, fork and exit of processes: %m");
+	return 0;
+}
+
 static int prepare(struct session *session, struct err *err)
 {
 	int status = publish_sample_tables(session, err);
 
+	if (!status)
+		status = attach_process_events(session, err);
 	if (!status)
 		status = map_mappings(session, err);
 	if (status)

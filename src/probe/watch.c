@@ -419,22 +419,41 @@ static void on_libs_changed(struct watch *watch, struct watched *watched)
 		kill(watched->info.pid, SIGCONT);
 }
 
-/* The binary whose code holds 'addr' in that process. */
-static struct binary *binary_at(struct watch *watch, const struct watched *watched, uint64_t addr)
+static const struct mapping *mapping_at(struct watch *watch, const struct watched *watched,
+					uint64_t addr)
 {
 	for (uint32_t i = 0; watched->has_slice && i < watched->slice.count; i++) {
 		const struct mapping *mapping =
 			&watch->session->mappings[watched->slice.first + i];
 
 		if (addr >= mapping->start && addr < mapping->end)
-			return binaries_by_id(watch->binaries, mapping->binary_id);
+			return mapping;
 	}
 	return NULL;
 }
 
+uint64_t watch_resolve_raw(struct watch *watch, uint32_t generation, uint64_t frame)
+{
+	struct watched *watched = watch_find(watch, generation);
+	uint64_t addr = frame & ((1ULL << FRAME_TAG_SHIFT) - 1);
+	const struct mapping *mapping;
+
+	if (!watched || !watched->alive)
+		return frame;
+	mapping = mapping_at(watch, watched, addr);
+	if (!mapping && !watch_refresh(watch, watched, NULL))
+		mapping = mapping_at(watch, watched, addr);
+	if (!mapping || !mapping->binary_id)
+		return frame;
+	return FRAME_NATIVE << FRAME_TAG_SHIFT | (uint64_t)mapping->binary_id << FRAME_PC_BITS |
+	       ((addr - mapping->bias) & ((1ULL << FRAME_PC_BITS) - 1));
+}
+
 static void on_want_full(struct watch *watch, struct watched *watched, uint64_t addr)
 {
-	struct binary *binary = binary_at(watch, watched, addr);
+	const struct mapping *mapping = mapping_at(watch, watched, addr);
+	struct binary *binary =
+		mapping ? binaries_by_id(watch->binaries, mapping->binary_id) : NULL;
 	struct err err = { 0 };
 
 	if (!binary || binary->full_table_tried)

@@ -82,6 +82,12 @@ void watch_event(struct watch *watch, const struct process_record *record);
 /* Read the mappings of a process again. Returns 0 or -errno (-ESRCH: it is gone). */
 int watch_refresh(struct watch *watch, struct watched *watched, struct err *err);
 
+/*
+ * A frame in code of no known binary (FRAME_RAW), as seen by the walker: look again, its library may
+ * have been loaded just then. Returns the frame as FRAME_NATIVE, or as it was.
+ */
+uint64_t watch_resolve_raw(struct watch *watch, uint32_t generation, uint64_t frame);
+
 /* The image with this generation, or NULL. */
 struct watched *watch_find(struct watch *watch, uint32_t generation);
 

@@ -219,6 +219,15 @@ static void ask_for_name(struct recorder *recorder, uint64_t frame)
 	symbolizer_submit(recorder->parts.symbolizer, frame);
 }
 
+static uint64_t known_frame(struct recorder *recorder, const struct stack_record *record, size_t i)
+{
+	uint64_t frame = record->frames[i];
+
+	if (frame >> FRAME_TAG_SHIFT != FRAME_RAW)
+		return frame;
+	return watch_resolve_raw(recorder->parts.watch, record->head.generation, frame);
+}
+
 static void on_stack(struct recorder *recorder, const struct stack_record *record, size_t bytes)
 {
 	size_t count = (bytes - sizeof(*record)) / sizeof(uint64_t);
@@ -234,7 +243,8 @@ static void on_stack(struct recorder *recorder, const struct stack_record *recor
 		recorder->out_of_memory = true;
 		return;
 	}
-	memcpy(queued->frames, record->frames, count * sizeof(uint64_t));
+	for (size_t i = 0; i < count; i++)
+		queued->frames[i] = known_frame(recorder, record, i);
 	queued->id = index;
 	queued->frame_count = count;
 	queued->truncated = record->flags & STACK_TRUNCATED;

@@ -125,8 +125,11 @@ struct recording {
 /* The errno of SQLite's last failure. */
 static int database_errno(sqlite3 *db)
 {
-	int system = sqlite3_system_errno(db);
+	int system = 0;
 
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &system);
+	if (!system)
+		system = sqlite3_system_errno(db);
 	switch (sqlite3_errcode(db) & 0xff) {
 	case SQLITE_FULL:
 		return ENOSPC;
@@ -709,10 +712,11 @@ static bool rows_next(struct rows *rows)
 
 static uint64_t column_number(struct rows *rows, int column, uint64_t most)
 {
+	/* the type first: asking for a value may convert it */
+	int type = sqlite3_column_type(rows->statement, column);
 	sqlite3_int64 value = sqlite3_column_int64(rows->statement, column);
 
-	if (sqlite3_column_type(rows->statement, column) != SQLITE_INTEGER || value < 0 ||
-	    (uint64_t)value > most) {
+	if (type != SQLITE_INTEGER || value < 0 || (uint64_t)value > most) {
 		damaged(rows->reader, "a number is out of range");
 		return 0;
 	}
@@ -755,12 +759,11 @@ static double column_variance(struct rows *rows, int column)
 static const char *column_string(struct rows *rows, int column)
 {
 	struct reader *reader = rows->reader;
-	const char *text = (const char *)sqlite3_column_text(rows->statement, column);
+	int type = sqlite3_column_type(rows->statement, column);
+	const char *text = (const char *)sqlite3_column_text(rows->statement, column), *kept;
 	size_t length = sqlite3_column_bytes(rows->statement, column);
-	const char *kept;
 
-	if (!text || sqlite3_column_type(rows->statement, column) != SQLITE_TEXT ||
-	    strlen(text) != length) {
+	if (type != SQLITE_TEXT || !text || strlen(text) != length) {
 		damaged(reader, "a text is none");
 		return "";
 	}
@@ -838,6 +841,7 @@ static const char *column_text(struct rows *rows, int column)
 
 static void column_memory(struct rows *rows, int column, struct memory_breakdown *memory)
 {
+	int type = sqlite3_column_type(rows->statement, column);
 	const void *blob = sqlite3_column_blob(rows->statement, column);
 	uint64_t packed[MEMORY_FIELDS];
 	uint64_t *const fields[MEMORY_FIELDS] = {
@@ -846,7 +850,8 @@ static void column_memory(struct rows *rows, int column, struct memory_breakdown
 	    &memory->stack_bytes, &memory->shared_bytes,    &memory->swap_bytes,
 	};
 
-	if (!blob || sqlite3_column_bytes(rows->statement, column) != sizeof(packed)) {
+	if (type != SQLITE_BLOB || !blob ||
+	    sqlite3_column_bytes(rows->statement, column) != sizeof(packed)) {
 		damaged(rows->reader, "a memory breakdown has the wrong size");
 		return;
 	}
@@ -1103,10 +1108,11 @@ static void read_frames(struct reader *reader)
 			       " FROM frame ORDER BY frame, position");
 
 	while (rows_next(&rows)) {
+		int type = sqlite3_column_type(rows.statement, 0);
 		uint64_t frame = sqlite3_column_int64(rows.statement, 0);
 		struct profile_frame *row;
 
-		if (sqlite3_column_type(rows.statement, 0) != SQLITE_INTEGER)
+		if (type != SQLITE_INTEGER)
 			damaged(reader, "a frame is no number");
 		row = span_extend(reader, frame, column_number(&rows, 1, INLINE_LIMIT));
 		if (!row) {
@@ -1191,6 +1197,7 @@ static void read_stacks(struct reader *reader)
 
 	while (rows_next(&rows)) {
 		struct stack_row *stack = vec_add(&reader->stack_rows);
+		int type = sqlite3_column_type(rows.statement, 1);
 		const void *blob = sqlite3_column_blob(rows.statement, 1);
 		uint32_t bytes = sqlite3_column_bytes(rows.statement, 1);
 
@@ -1201,7 +1208,7 @@ static void read_stacks(struct reader *reader)
 		}
 		stack->truncated = column_flag(&rows, 2);
 		stack->end_reason = column_number(&rows, 3, UINT8_MAX);
-		if (sqlite3_column_type(rows.statement, 1) != SQLITE_BLOB || bytes % 8 ||
+		if (type != SQLITE_BLOB || bytes % 8 ||
 		    bytes > STACK_MAX_FRAMES * 8 || stack->end_reason >= WALK_END_COUNT) {
 			damaged(reader, "a stack has the wrong size");
 			continue;
@@ -1558,7 +1565,8 @@ static int database_open(const char *plain, int flags, sqlite3 **db)
 	return status ? status : database_guard(*db);
 }
 
-static int open_error(sqlite3 *db, int status, const char *path, struct err *err)
+/* Only SQLite's own words: its messages quote what is in the file. */
+static int open_error(int status, const char *path, struct err *err)
 {
 	switch (status & 0xff) {
 	case SQLITE_NOMEM:
@@ -1570,9 +1578,9 @@ static int open_error(sqlite3 *db, int status, const char *path, struct err *err
 	case SQLITE_ERROR:
 	case SQLITE_TOOBIG:
 		return err_set(err, EINVAL, "'%s' is damaged or was cut short (%s)", path,
-			       sqlite3_errmsg(db));
+			       sqlite3_errstr(status));
 	default:
-		return err_set(err, EIO, "cannot read '%s': %s", path, sqlite3_errmsg(db));
+		return err_set(err, EIO, "cannot read '%s': %s", path, sqlite3_errstr(status));
 	}
 }
 
@@ -1635,7 +1643,7 @@ static int copy_load(const char *plain, const char *copy, const char *path, stru
 			       path);
 	status = database_open(copy, SQLITE_OPEN_READWRITE, &db);
 	if (status)
-		return open_error(db, status, path, err);
+		return open_error(status, path, err);
 	if (stat(copy, &info))
 		return err_set(err, errno, "cannot read '%s': %m", path);
 	return database_read(db, info.st_size, path, profile, err);
@@ -1682,6 +1690,6 @@ int recording_load(const char *path, struct profile *profile, struct err *err)
 	if (status == SQLITE_READONLY_ROLLBACK)
 		return journal_load(plain, path, profile, err);
 	if (status)
-		return open_error(db, status, path, err);
+		return open_error(status, path, err);
 	return database_read(db, file_bytes, path, profile, err);
 }

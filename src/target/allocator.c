@@ -49,18 +49,22 @@ struct known_function {
 #define PREFIXED(name, ...) FUNCTION(name, 0, true, __VA_ARGS__)
 #define WRAPPER		    FUNCTION
 
-/* Of functions at one address the first listed gives the name. */
+/*
+ * Of functions at one address the first listed gives the name. musl's calloc, memalign and others end
+ * in malloc, too, but musl has no call-frame information: only a probe on the outer function sees
+ * the caller (the inner hit is recognised as nested).
+ */
 static const struct known_function known_functions[] = {
     PREFIXED("malloc", MALLOC, 0),
-    WRAPPER("calloc", KIND(MUSL), true, CALLOC, 0, 1),
+    PREFIXED("calloc", CALLOC, 0, 1),
     PREFIXED("realloc", REALLOC, 0, 1),
     PREFIXED("free", FREE, 0),
-    WRAPPER("posix_memalign", KIND(MUSL), true, POSIX_MEMALIGN, 0, 1, 2),
-    WRAPPER("memalign", KIND(MUSL), true, MEMALIGN, 0, 1),
+    PREFIXED("posix_memalign", POSIX_MEMALIGN, 0, 1, 2),
+    PREFIXED("memalign", MEMALIGN, 0, 1),
     PREFIXED("aligned_alloc", MEMALIGN, 0, 1),
-    WRAPPER("valloc", KIND(MUSL), true, MALLOC, 0),
+    PREFIXED("valloc", MALLOC, 0),
     PREFIXED("pvalloc", PVALLOC, 0),
-    WRAPPER("reallocarray", KIND(GLIBC) | KIND(MUSL), false, REALLOCARRAY, 0, 1, 2),
+    WRAPPER("reallocarray", KIND(GLIBC), false, REALLOCARRAY, 0, 1, 2),
     PLAIN("reallocf", REALLOC, 0, 1),
     PLAIN("cfree", FREE, 0),
     WRAPPER("free_sized", KIND(GLIBC) | KIND(MUSL), true, FREE, 0),

@@ -119,13 +119,17 @@ def check_forms(report, glibc):
         exactly(report, "by_realloc_to_zero", (1, 313), NONE)
 
 
-def check_news(report):
+# libstdc++ rounds the size of a block up to its alignment before it asks for it
+LIBSTDCXX_ALIGNED = 256
+
+
+def check_news(report, aligned_bytes=211):
     """What "news" does, by the comment on top of news.cc."""
     exactly(report, "make_node", (6007, 6007 * 101), (6007, 6007 * 101))
     exactly(report, "make_array", (103, 103 * 1009), (103, 103 * 1009))
     exactly(report, "make_aligned", (107, 107 * 128), (107, 107 * 128))
     exactly(report, "make_nothrow", (109, 109 * 1013), (109, 109 * 1013))
-    exactly(report, "make_and_delete", (2003, 2003 * 211), NONE)
+    exactly(report, "make_and_delete", (2003, 1503 * 211 + 500 * aligned_bytes), NONE)
     exactly(report, "fill_vector", (1, 100003), (1, 100003))
     for site in report.sites("make_node"):
         names = [frame["function"].split("(")[0] for frame in site["frames"]]
@@ -137,11 +141,11 @@ def check_news(report):
 
 
 def test_operator_new_in_all_forms_is_counted_at_its_direct_caller():
-    check_news(measure(Target("news")).no_losses())
+    check_news(measure(Target("news")).no_losses(), LIBSTDCXX_ALIGNED)
 
 
 def test_operator_new_of_a_static_libstdcxx():
-    check_news(measure(Target("news-own-libstdcxx")).no_losses())
+    check_news(measure(Target("news-own-libstdcxx")).no_losses(), LIBSTDCXX_ALIGNED)
 
 
 def test_static_program():

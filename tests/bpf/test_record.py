@@ -65,7 +65,7 @@ def test_sigterm_ends_the_recording_like_ctrl_c():
 def test_sigusr1_takes_a_snapshot():
     target = Target("sites", "tick")
     plain = Recorder("-p", target.pid, "-i", "60s")
-    time.sleep(0.3)
+    time.sleep(1.2)
     usual = plain.stop().json["snapshots"]
     recorder = Recorder("-p", target.pid, "-i", "60s")
     for _ in range(3):
