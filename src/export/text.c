@@ -98,9 +98,8 @@ static void context_print(FILE *out, const struct profile *profile)
 	} else if (asprintf(&who, "%u processes", profile->process_count) < 0) {
 		return;
 	}
-	if (asprintf(&line,
-		     "%s; %s, %u snapshots every %s, %s; %s probe hits took %.2g %% of a core", who,
-		     units_format_duration(seconds, duration), profile->snapshot_count,
+	if (asprintf(&line, "%s; %s, %u snapshots every %s, %s; %s probe hits, %.2g %% of a core",
+		     who, units_format_duration(seconds, duration), profile->snapshot_count,
 		     units_format_duration(profile->interval_ns / (double)NS_PER_S, interval),
 		     profile->sample_bytes > 1 ? "sampled" : "exact",
 		     units_format_count(profile->hits, hits), profile->cpu_percent) >= 0)
@@ -171,6 +170,32 @@ static char *place_of(const struct profile_frame *frame)
 	return length < 0 ? NULL : place;
 }
 
+/* Bytes of a C++ or Rust signature without its argument list: "a::b(int) const" -> "a::b". */
+static size_t name_bytes(const char *function)
+{
+	const char *end = strrchr(function, ')'), *at = end;
+	int depth = 0;
+
+	for (; at && at > function; at--) {
+		depth += (*at == ')') - (*at == '(');
+		if (!depth)
+			break;
+	}
+	if (!at || at == function || !strncmp(function, "operator", 8))
+		return strlen(function);
+	return at - function;
+}
+
+/* A function in 'width' columns: first its arguments go, then its middle. */
+static char *name_fit(const char *function, size_t width)
+{
+	_cleanup_free_ char *bare = strndup(function, name_bytes(function));
+
+	if (!bare || utf8_columns(function) <= width)
+		return elide_middle(function, width);
+	return elide_middle(bare, width);
+}
+
 /* Function and place in 'width' columns, the place from the end of its path. */
 static char *name_cell(const struct profile_frame *frame, size_t width)
 {
@@ -187,9 +212,9 @@ static char *name_cell(const struct profile_frame *frame, size_t width)
 	if (place_width > room)
 		place_width = room;
 	if (!place[0] || !strcmp(place, frame->function))
-		return elide_middle(frame->function, width);
+		return name_fit(frame->function, width);
 	short_place = elide_left(place, place_width);
-	name = elide_middle(frame->function, width - place_width - 2);
+	name = name_fit(frame->function, width - place_width - 2);
 	if (!short_place || !name || asprintf(&cell, "%s  %s", name, short_place) < 0)
 		return NULL;
 	return cell;
@@ -376,15 +401,16 @@ static void stack_head_print(FILE *out, const struct profile *profile,
 {
 	char growth[UNITS_TEXT_MAX], rate[UNITS_TEXT_MAX], error[UNITS_TEXT_MAX];
 	const struct profile_site *site = ranked->site;
+	long long blocks = llround(ranked->growth_blocks);
 
 	fprintf(out, "#%zu  %s%s%s  %s", rank, color ? verdict_color(ranked->verdict) : "",
 		site_verdict_name(ranked->verdict), color ? COLOR_END : "",
 		units_format_growth(ranked->growth_bytes, growth));
 	if (ranked->error_bytes > 0)
 		fprintf(out, " \302\261%s", units_format_bytes(ranked->error_bytes, error));
-	fprintf(out, " in %+lld blocks, %s/s, %.0f%% kept, %s", llround(ranked->growth_blocks),
-		units_format_growth(ranked->slope, rate), 100 * ranked->survival,
-		alloc_class_name(site->alloc_class));
+	fprintf(out, " in %+lld block%s, %s/s, %.0f%% kept, %s", blocks,
+		llabs(blocks) == 1 ? "" : "s", units_format_growth(ranked->slope, rate),
+		100 * ranked->survival, alloc_class_name(site->alloc_class));
 	if (profile->process_count > 1)
 		fprintf(out, ", pid %d", (int)profile->processes[site->process].pid);
 	fputc('\n', out);

@@ -23,7 +23,7 @@
 #define MONOTONE_RISING	  0.9	/* share of rises above which two ends are enough for a rate */
 #define REST_SCORE	  0.001 /* of the growth, for sites that do not grow any more */
 #define RETENTION_FLOOR	  0.01
-#define PAIRS_BUDGET	  30e6 /* of Theil-Sen over all sites: some 0.3 s */
+#define PAIRS_BUDGET	  15e6 /* of Theil-Sen over all sites: some 0.2 s */
 #define SERIES_FEWEST	  30
 
 /* What is the same for all sites of a profile. */

@@ -164,6 +164,7 @@ static void say_live_heap(struct line *line, const struct memory_growth *growth)
 static void say_process(struct line *line, const struct profile *profile, uint32_t index,
 			const struct memory_growth *growth)
 {
+	char buffer[UNITS_TEXT_MAX];
 	const struct profile_process *process = &profile->processes[index];
 	uint64_t end_ns =
 	    process->end_ns > process->begin_ns ? process->end_ns : profile->duration_ns;
@@ -186,7 +187,7 @@ static void say_process(struct line *line, const struct profile *profile, uint32
 		return;
 	}
 	if (growth->held < 0)
-		say_growth(line, " + memory reused or not touched ", growth->held);
+		say(line, " - reused or not touched %s", units_format_bytes(-growth->held, buffer));
 	else
 		say_growth(line, " + allocator-held ", growth->held);
 	say_growth(line, " + other ", growth->other);
@@ -269,7 +270,7 @@ static int add_sampling(struct verdict *verdict, const struct profile *profile)
 	if (profile->sample_bytes <= 1)
 		return 0;
 	say(&line,
-	    "sampled, one block in %s on average: sizes are estimates, "
+	    "sampled, once in %s on average: sizes are estimates, "
 	    "\302\261 is one standard deviation",
 	    units_format_bytes(profile->sample_bytes, buffer));
 	return finish(verdict, TONE_NOTE, &line);

@@ -196,7 +196,7 @@ static int put(struct recording *recording, enum statement which, const char *ty
 	va_list args;
 	int status;
 
-	if (recording->failure.code)
+	if (recording_begin(recording, NULL))
 		return -recording->failure.code;
 	if (!*statement && sqlite3_prepare_v3(recording->db, statement_sql[which], -1,
 					      SQLITE_PREPARE_PERSISTENT, statement, NULL))
@@ -1208,8 +1208,8 @@ static void read_stacks(struct reader *reader)
 		}
 		stack->truncated = column_flag(&rows, 2);
 		stack->end_reason = column_number(&rows, 3, UINT8_MAX);
-		if (type != SQLITE_BLOB || bytes % 8 ||
-		    bytes > STACK_MAX_FRAMES * 8 || stack->end_reason >= WALK_END_COUNT) {
+		if (type != SQLITE_BLOB || bytes % 8 || bytes > STACK_MAX_FRAMES * 8 ||
+		    stack->end_reason >= WALK_END_COUNT) {
 			damaged(reader, "a stack has the wrong size");
 			continue;
 		}

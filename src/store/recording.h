@@ -28,7 +28,12 @@ struct recording_meta {
 int recording_create(const char *path, bool overwrite, const struct recording_meta *meta,
 		     struct recording **recording, struct err *err);
 
-/* Everything between begin and commit is one snapshot: all of it or none of it is in the file. */
+/*
+ * Everything between begin and commit is one snapshot: all of it or none of it is in the file. What
+ * is put outside belongs to the next one. A commit that meets a reader of the file for longer than
+ * a second is put off to the next. The first failure is final: nothing is written after it, the
+ * file keeps its last good snapshot, and every later call returns the same error.
+ */
 int recording_begin(struct recording *recording, struct err *err);
 int recording_commit(struct recording *recording, struct err *err); /* -ENOSPC: disk full */
 
@@ -45,7 +50,8 @@ int recording_put_site(struct recording *recording, uint32_t id, uint32_t proces
 /* Frames as of include/abi.h, leaf first. */
 int recording_put_stack(struct recording *recording, uint32_t id, const uint64_t *frames,
 			uint32_t frame_count, bool truncated, uint8_t end_reason);
-/* The names of one frame: its inline chain, innermost first. */
+/* The names of one frame: its inline chain, innermost first; 64 at most. Texts are cut at 64 KiB.
+ */
 int recording_put_frame(struct recording *recording, uint64_t frame,
 			const struct profile_frame *lines, uint32_t line_count);
 int recording_put_point(struct recording *recording, uint32_t site, const struct site_point *point);
@@ -55,7 +61,8 @@ int recording_put_epoch(struct recording *recording, uint32_t age, uint64_t star
 int recording_put_loss(struct recording *recording, const char *key, const char *text,
 		       uint64_t count);
 int recording_put_event(struct recording *recording, const struct profile_event *event);
-/* Numbers known only at the end, or so far: duration, hits, ns_per_hit, cpu_percent, ... */
+/* Numbers known only at the end, or so far: duration_ns, hits, ns_per_hit, cpu_percent,
+ * unmatched_frees, and sample_bytes where it is more than at the beginning. */
 int recording_put_summary(struct recording *recording, const struct profile *summary);
 
 /* Marks the file complete and closes it. Returns 0 or -errno. 'recording' is gone either way. */

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * test_export.c - what users see: golden files, hostile names, the same totals in every format.
+ *
+ * UPDATE_GOLDEN=1 writes tests/golden/ anew; look at the difference before you commit it.
+ */
+#include <math.h>
+
+#include "unit/recordings.h"
+
+#include <jansson.h>
+
+#include "base/cleanup.h"
+#include "export/columns.h"
+#include "export/folded.h"
+#include "export/json.h"
+#include "export/text.h"
+#include "export/utf8.h"
+#include "profile/group.h"
+#include "profile/rank.h"
+#include "profile/verdict.h"
+
+enum format { TEXT, JSON, FOLDED };
+
+/* ---- helpers ------------------------------------------------------------------------------------
+ */
+
+static char *render(const struct profile *whole, enum group_by by, enum format format,
+		    enum folded_value value)
+{
+	const struct rank_options options = {.order = RANK_GROWTH};
+	const struct text_options text = {.stacks = by == GROUP_SITE ? 5 : 0};
+	struct profile grouped = {0};
+	struct ranking ranking, all;
+	struct export_input input = {whole, &ranking, SIZE_MAX};
+	struct verdict verdict;
+	char *bytes = NULL;
+	size_t length;
+	FILE *out = open_memstream(&bytes, &length);
+
+	if (by != GROUP_SITE) {
+		assert_int_equal(profile_group(whole, by, &grouped, NULL), 0);
+		input.profile = &grouped;
+	}
+	assert_int_equal(ranking_build(whole, &options, &all, NULL), 0);
+	assert_int_equal(ranking_build(input.profile, &options, &ranking, NULL), 0);
+	assert_int_equal(verdict_build(whole, &all, &verdict, NULL), 0);
+	switch (format) {
+	case TEXT:
+		assert_int_equal(export_text(out, &input, &verdict, &text), 0);
+		break;
+	case JSON:
+		assert_int_equal(export_json(out, &input, whole), 0);
+		break;
+	case FOLDED:
+		assert_int_equal(export_folded(out, &input, value), 0);
+		break;
+	}
+	fclose(out);
+	verdict_free(&verdict);
+	ranking_free(&ranking);
+	ranking_free(&all);
+	profile_deinit(&grouped);
+	return bytes;
+}
+
+static void golden_path(const char *name, char path[512])
+{
+	snprintf(path, 512, "%.*s../golden/%s", (int)(strrchr(__FILE__, '/') + 1 - __FILE__),
+		 __FILE__, name);
+}
+
+static void assert_golden(const char *name, const char *bytes)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	_cleanup_free_ char *expected = calloc(1, 1 << 20);
+	char path[512];
+
+	golden_path(name, path);
+	if (getenv("UPDATE_GOLDEN")) {
+		file = fopen(path, "w");
+		assert_non_null(file);
+		fputs(bytes, file);
+		return;
+	}
+	file = fopen(path, "r");
+	if (!file)
+		fail_msg("no golden file '%s'", path);
+	assert_int_not_equal(fread(expected, 1, (1 << 20) - 1, file), 0);
+	if (strcmp(expected, bytes))
+		fail_msg("differs from '%s':\n%s", path, bytes);
+}
+
+static void assert_renders(const struct profile *profile, enum group_by by, enum format format,
+			   enum folded_value value, const char *golden)
+{
+	_cleanup_free_ char *bytes = render(profile, by, format, value);
+
+	assert_golden(golden, bytes);
+}
+
+static size_t widest_line(const char *text)
+{
+	size_t widest = 0;
+
+	while (*text) {
+		_cleanup_free_ char *line = strndup(text, strcspn(text, "\n"));
+		size_t columns = utf8_columns(line);
+
+		widest = columns > widest ? columns : widest;
+		text += strlen(line);
+		text += *text == '\n';
+	}
+	return widest;
+}
+
+/* ---- golden files -------------------------------------------------------------------------------
+ */
+
+static void reports_look_as_they_did(void **state)
+{
+	struct profile profile;
+
+	demo_write(test_path("demo.seep"), false);
+	test_load(test_path("demo.seep"), &profile);
+	assert_renders(&profile, GROUP_SITE, TEXT, 0, "demo.txt");
+	assert_renders(&profile, GROUP_SITE, JSON, 0, "demo.json");
+	assert_renders(&profile, GROUP_SITE, FOLDED, FOLDED_GROWTH, "demo.folded");
+	assert_renders(&profile, GROUP_SITE, FOLDED, FOLDED_ALLOC, "demo-alloc.folded");
+	assert_renders(&profile, GROUP_SITE, FOLDED, FOLDED_BLOCKS, "demo-blocks.folded");
+	assert_renders(&profile, GROUP_FUNCTION, TEXT, 0, "demo-function.txt");
+	assert_renders(&profile, GROUP_MODULE, JSON, 0, "demo-module.json");
+	profile_deinit(&profile);
+}
+
+static void sampled_reports_show_the_error(void **state)
+{
+	struct profile profile;
+
+	demo_write(test_path("sampled.seep"), true);
+	test_load(test_path("sampled.seep"), &profile);
+	assert_renders(&profile, GROUP_SITE, TEXT, 0, "sampled.txt");
+	profile_deinit(&profile);
+}
+
+static void a_recording_without_sites_says_so(void **state)
+{
+	struct recording *recording = test_create(test_path("empty.seep"), &test_meta);
+	struct profile profile;
+
+	put_process(recording, 0, 811, "idle");
+	test_close(recording);
+	test_load(test_path("empty.seep"), &profile);
+	assert_renders(&profile, GROUP_SITE, TEXT, 0, "empty.txt");
+	assert_renders(&profile, GROUP_SITE, JSON, 0, "empty.json");
+	profile_deinit(&profile);
+}
+
+/* ---- hostile names ------------------------------------------------------------------------------
+ */
+
+#define LONG_NAME 65536
+
+static void hostile_write(const char *path)
+{
+	struct recording *recording = test_create(path, &test_meta);
+	_cleanup_free_ char *giant = malloc(LONG_NAME + 1);
+	const char *names[] = {
+	    "semi;colon",
+	    "new\nline\r\n",
+	    "invalid \xff\xc0\x80\xed\xa0\x80 utf-8",
+	    "\x1b[31mred\x1b[0m",
+	    "<script>&\"'\\",
+	    "ends in 42",
+	    "ends in 42.5",
+	    " ",
+	    "",
+	    "bidi \342\200\256 mark",
+	    "\302\233 c1",
+	    giant,
+	};
+	const struct profile_snapshot moments[] = {{0}, {.time_ns = 2 * NS_PER_S}};
+
+	memset(giant, 'g', LONG_NAME);
+	giant[LONG_NAME] = '\0';
+	put_process(recording, 0, 811, "a;b\n\x1b[1m 7");
+	put_process(recording, 1, 821, "");
+	recording_put_snapshot(recording, 0, &moments[0]);
+	recording_put_snapshot(recording, 1, &moments[1]);
+	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const uint64_t frame = NATIVE(1, 0x1000 + i);
+
+		put_name(recording, frame, names[i], i % 2 ? names[i] : NULL, i);
+		recording_put_stack(recording, i, &frame, 1, false, 0);
+		recording_put_site(recording, i, i % 2, CLASS_MALLOC, i);
+		put_point(recording, i, 1, 1 + i, 0, 127, 0);
+	}
+	recording_put_loss(recording, "a\n\xff", "loss with \x1b[5m and\nline", 3);
+	test_close(recording);
+}
+
+static void hostile_names_look_as_they_did(void **state)
+{
+	struct profile profile;
+	_cleanup_free_ char *text = NULL;
+
+	hostile_write(test_path("hostile.seep"));
+	test_load(test_path("hostile.seep"), &profile);
+	text = render(&profile, GROUP_SITE, TEXT, 0);
+	assert_golden("hostile.txt", text);
+	for (const char *at = text; *at; at++)
+		assert_true((unsigned char)*at >= 0x20 || *at == '\n');
+	assert_true(widest_line(text) <= TEXT_COLUMNS);
+	profile_deinit(&profile);
+}
+
+static void hostile_names_stay_one_line_in_folded_stacks(void **state)
+{
+	struct profile profile;
+	_cleanup_free_ char *folded = NULL;
+	unsigned int lines = 0;
+
+	hostile_write(test_path("hostile.seep"));
+	test_load(test_path("hostile.seep"), &profile);
+	folded = render(&profile, GROUP_SITE, FOLDED, FOLDED_GROWTH);
+	for (char *line = strtok(folded, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+		char *count = strrchr(line, ' ');
+		char *leaf;
+
+		assert_non_null(count);
+		assert_int_equal(strspn(count + 1, "0123456789"), strlen(count + 1));
+		*count = '\0';
+		/* process;frame, neither empty */
+		leaf = strchr(line, ';');
+		assert_non_null(leaf);
+		assert_true(leaf > line && leaf[1]);
+		assert_null(strchr(leaf + 1, ';'));
+		count = strrchr(leaf, ' ');
+		assert_true(!count || strspn(count + 1, "0123456789.") != strlen(count + 1));
+	}
+	assert_int_equal(lines, 12);
+	profile_deinit(&profile);
+}
+
+static void hostile_names_are_valid_json(void **state)
+{
+	struct profile profile;
+	_cleanup_free_ char *bytes = NULL;
+	json_error_t error;
+	json_t *root;
+	size_t longest = 0, index;
+	json_t *site;
+
+	hostile_write(test_path("hostile.seep"));
+	test_load(test_path("hostile.seep"), &profile);
+	bytes = render(&profile, GROUP_SITE, JSON, 0);
+	root = json_loads(bytes, 0, &error);
+	if (!root)
+		fail_msg("%s at %d", error.text, error.position);
+	assert_int_equal(json_array_size(json_object_get(root, "sites")), 12);
+	json_array_foreach(json_object_get(root, "sites"), index, site)
+	{
+		json_t *frame = json_array_get(json_object_get(site, "frames"), 0);
+		size_t length = json_string_length(json_object_get(frame, "function"));
+
+		assert_int_not_equal(length, 0);
+		longest = length > longest ? length : longest;
+	}
+	assert_int_equal(longest, LONG_NAME);
+	json_decref(root);
+	profile_deinit(&profile);
+}
+
+/* ---- the same totals everywhere
+ * ------------------------------------------------------------------ */
+
+static uint64_t random_next(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *seed >> 33;
+}
+
+static void random_write(const char *path, uint64_t seed)
+{
+	struct recording *recording = test_create(path, &test_meta);
+	uint32_t sites = random_next(&seed) % 60, snapshots = 1 + random_next(&seed) % 20;
+
+	put_process(recording, 5, 811, "x");
+	put_process(recording, 9, 821, "y");
+	for (uint32_t i = 0; i < snapshots; i++) {
+		const struct profile_snapshot snapshot = {.time_ns = i * NS_PER_S};
+
+		recording_put_snapshot(recording, 3 * i, &snapshot);
+	}
+	for (uint32_t i = 0; i < sites; i++) {
+		uint64_t frames[5];
+		uint32_t depth = 1 + random_next(&seed) % 5;
+		double blocks = 0, freed = 0;
+
+		for (uint32_t k = 0; k < depth; k++) {
+			frames[k] = NATIVE(1, random_next(&seed) % 30);
+			if (random_next(&seed) % 3)
+				put_name(recording, frames[k], "f", "f.c", frames[k] & 31);
+		}
+		recording_put_stack(recording, 7 * i, frames, depth, i % 7 == 0, WALK_END_DEPTH);
+		recording_put_site(recording, 2 * i, i % 2 ? 5 : 9,
+				   random_next(&seed) % CLASS_COUNT, 7 * i);
+		for (uint32_t k = random_next(&seed) % snapshots; k < snapshots; k += 1 + i % 4) {
+			blocks += random_next(&seed) % 1000;
+			freed += (blocks - freed) * (random_next(&seed) % 5) / 4;
+			freed = floor(freed);
+			put_point(recording, 2 * i, 3 * k, blocks, freed, 1 + i, 0);
+		}
+	}
+	test_close(recording);
+}
+
+/* Sum of the positive values of a key over all sites. */
+static long long json_sum(const char *bytes, const char *key)
+{
+	json_t *root = json_loads(bytes, 0, NULL), *site;
+	long long sum = 0;
+	size_t index;
+
+	assert_non_null(root);
+	json_array_foreach(json_object_get(root, "sites"), index, site)
+	{
+		long long value = json_integer_value(json_object_get(site, key));
+
+		sum += value > 0 ? value : 0;
+	}
+	json_decref(root);
+	return sum;
+}
+
+/* Sum of a key over all processes and classes. */
+static long long json_class_sum(const char *bytes, const char *key)
+{
+	json_t *root = json_loads(bytes, 0, NULL), *process, *class;
+	const char *name;
+	long long sum = 0;
+	size_t index;
+
+	json_array_foreach(json_object_get(root, "processes"), index, process)
+	{
+		json_object_foreach(json_object_get(process, "classes"), name, class) sum +=
+		    json_integer_value(json_object_get(class, key));
+	}
+	json_decref(root);
+	return sum;
+}
+
+static long long folded_sum(const struct profile *profile, enum group_by by,
+			    enum folded_value value)
+{
+	_cleanup_free_ char *bytes = render(profile, by, FOLDED, value);
+	long long sum = 0;
+
+	for (char *line = strtok(bytes, "\n"); line; line = strtok(NULL, "\n"))
+		sum += atoll(strrchr(line, ' ') + 1);
+	return sum;
+}
+
+static void every_format_has_the_same_totals(void **state)
+{
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		_cleanup_free_ char *json = NULL, *grouped = NULL;
+		struct profile profile;
+
+		random_write(test_path("random.seep"), seed);
+		test_load(test_path("random.seep"), &profile);
+		json = render(&profile, GROUP_SITE, JSON, 0);
+		assert_int_equal(json_sum(json, "growth_bytes"),
+				 folded_sum(&profile, GROUP_SITE, FOLDED_GROWTH));
+		assert_int_equal(json_sum(json, "live_bytes"),
+				 folded_sum(&profile, GROUP_SITE, FOLDED_LIVE));
+		assert_int_equal(json_sum(json, "alloc_bytes"),
+				 folded_sum(&profile, GROUP_SITE, FOLDED_ALLOC));
+		assert_int_equal(json_sum(json, "growth_blocks"),
+				 folded_sum(&profile, GROUP_SITE, FOLDED_BLOCKS));
+		assert_int_equal(json_sum(json, "live_bytes"), json_class_sum(json, "live_bytes"));
+		for (enum group_by by = GROUP_FUNCTION; by <= GROUP_MODULE; by++) {
+			grouped = render(&profile, by, JSON, 0);
+			assert_int_equal(json_sum(json, "live_bytes"),
+					 json_sum(grouped, "live_bytes"));
+			assert_int_equal(json_sum(json, "alloc_blocks"),
+					 json_sum(grouped, "alloc_blocks"));
+			assert_int_equal(json_sum(json, "live_bytes"),
+					 folded_sum(&profile, by, FOLDED_LIVE));
+			free(TAKE_PTR(grouped));
+		}
+		profile_deinit(&profile);
+	}
+}
+
+static void random_reports_fit_the_terminal(void **state)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		_cleanup_free_ char *text = NULL;
+		struct profile profile;
+
+		random_write(test_path("random.seep"), seed);
+		test_load(test_path("random.seep"), &profile);
+		text = render(&profile, GROUP_SITE, TEXT, 0);
+		assert_true(widest_line(text) <= TEXT_COLUMNS);
+		profile_deinit(&profile);
+	}
+}
+
+/* ---- small parts
+ * --------------------------------------------------------------------------------- */
+
+static void texts_are_cut_where_it_hurts_least(void **state)
+{
+	static const struct {
+		const char *middle, *left, *text;
+		size_t width;
+	} cases[] = {
+	    {"short", "short", "short", 5},
+	    {"abc\342\200\246xyz", "\342\200\246uvwxyz", "abcdefuvwxyz", 7},
+	    {"\303\244\342\200\246\303\274", "\342\200\246\303\266\303\274",
+	     "\303\244\303\266\303\266\303\274", 3},
+	    {"\342\200\246", "\342\200\246", "abc", 1},
+	    {"\342\200\246", "\342\200\246", "abc", 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *middle = elide_middle(cases[i].text, cases[i].width);
+		_cleanup_free_ char *left = elide_left(cases[i].text, cases[i].width);
+
+		assert_string_equal(middle, cases[i].middle);
+		assert_string_equal(left, cases[i].left);
+	}
+}
+
+static void only_valid_utf8_passes(void **state)
+{
+	static const struct {
+		const char *dirty, *clean;
+	} cases[] = {
+	    {"a\303\244", "a\303\244"},
+	    {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
+	    {"\xff", "\357\277\275"},
+	    {"\xc0\x80", "\357\277\275\357\277\275"},		      /* overlong NUL */
+	    {"\xe2\x82", "\357\277\275\357\277\275"},		      /* cut short */
+	    {"\xed\xa0\x80", "\357\277\275\357\277\275\357\277\275"}, /* surrogate */
+	    {"\x1b[0m\t\x7f", "?[0m??"},
+	    {"\302\205", "?"}, /* C1 */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *clean = utf8_clean(cases[i].dirty, 0);
+
+		assert_string_equal(clean, cases[i].clean);
+	}
+}
+
+static bool verdict_has(const struct profile *profile, const char *part)
+{
+	const struct rank_options options = {.order = RANK_GROWTH};
+	struct verdict verdict;
+	struct ranking ranking;
+	bool found = false;
+
+	assert_int_equal(ranking_build(profile, &options, &ranking, NULL), 0);
+	assert_int_equal(verdict_build(profile, &ranking, &verdict, NULL), 0);
+	for (size_t i = 0; i < verdict.count; i++)
+		found |= strstr(verdict.items[i].text, part) != NULL;
+	verdict_free(&verdict);
+	ranking_free(&ranking);
+	return found;
+}
+
+static void the_verdict_is_honest_about_what_it_lacks(void **state)
+{
+	struct profile profile;
+
+	demo_write(test_path("honest.seep"), false);
+	test_load(test_path("honest.seep"), &profile);
+	assert_true(verdict_has(&profile, "RSS +62.0 MiB in 1m = live heap +") ||
+		    verdict_has(&profile, "RSS +62 MiB in 1m = live heap +"));
+	assert_true(verdict_has(&profile, "1 stack grows steadily"));
+	assert_false(verdict_has(&profile, "incomplete"));
+	profile.complete = false;
+	assert_true(verdict_has(&profile, "incomplete"));
+	profile.processes[0].end_memory.rss_bytes = 0;
+	assert_true(verdict_has(&profile, "how the rest divides was not read"));
+	profile.processes[0].start_memory.rss_bytes = 0;
+	memset(profile.processes[0].rss_bytes, 0, profile.snapshot_count * sizeof(uint64_t));
+	assert_true(verdict_has(&profile, "resident memory was not read"));
+	profile_deinit(&profile);
+}
+
+static void the_parts_of_rss_growth_add_up(void **state)
+{
+	struct memory_growth *growth;
+	struct profile profile;
+
+	demo_write(test_path("parts.seep"), false);
+	test_load(test_path("parts.seep"), &profile);
+	growth = memory_growth_read(&profile);
+	assert_true(growth->divided);
+	assert_true(fabs(growth->live_growth + growth->held + growth->other + growth->unexplained -
+			 (62 << 20)) < 1e-6);
+	assert_true(growth->other == 2 << 20);
+	assert_true(growth->unexplained == 0);
+	assert_true(growth->growth[CLASS_MMAP] == 8192);
+	free(growth);
+	profile_deinit(&profile);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(reports_look_as_they_did),
+	    cmocka_unit_test(sampled_reports_show_the_error),
+	    cmocka_unit_test(a_recording_without_sites_says_so),
+	    cmocka_unit_test(hostile_names_look_as_they_did),
+	    cmocka_unit_test(hostile_names_stay_one_line_in_folded_stacks),
+	    cmocka_unit_test(hostile_names_are_valid_json),
+	    cmocka_unit_test(every_format_has_the_same_totals),
+	    cmocka_unit_test(random_reports_fit_the_terminal),
+	    cmocka_unit_test(texts_are_cut_where_it_hurts_least),
+	    cmocka_unit_test(only_valid_utf8_passes),
+	    cmocka_unit_test(the_verdict_is_honest_about_what_it_lacks),
+	    cmocka_unit_test(the_parts_of_rss_growth_add_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, test_folder_remove);
+}
