@@ -4,6 +4,12 @@
  *
  * Formats: DWARF 5 section 6.4, LSB "Exception Frames" (augmentations z R P L S B), System V ABI
  * x86-64 register numbers. Where .eh_frame has no section header, PT_GNU_EH_FRAME leads to it.
+ *
+ * The row for an address is the last one whose pc is at or below it. No two rows have the same pc,
+ * but for those of kind UNWIND_WIDE: such a row (cfa_off8: the base, USER_REG_RSP or USER_REG_RBP)
+ * comes right behind one of the same pc whose other four bytes are the CFA's offset from the base,
+ * a signed number of bytes. So a search never ends at the number. Gaps of more than 15 bytes
+ * between functions, and the end of the last one, have rows of kind UNWIND_END.
  */
 #ifndef SEEP_UNWIND_CFI_H
 #define SEEP_UNWIND_CFI_H
