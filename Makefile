@@ -109,8 +109,43 @@ unit: test-deps
 unit-run: $(UNIT_TESTS)
 	tests/run-unit.sh $(UNIT_TESTS)
 
+check-bpf: test-deps all
+	BUILD=$(BUILD) tests/run-bpf.sh
+
 check: test-deps all
 	tests/run-all.sh $(BUILD)
+
+# ---- fuzzers: everything once more, by clang, with coverage ----------------------------------------
+
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SANITIZE := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
+
+fuzz: test-deps
+	$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) SANITIZE='$(FUZZ_SANITIZE)' CFLAGS='-O1 -g' fuzz-build
+	tests/fuzz/run.sh $(BUILD)/fuzz $(FUZZ_SECONDS)
+
+.PHONY: fuzz-build
+fuzz-build: $(FUZZERS)
+
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libseep.a
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS)
+
+# ---- figures, demonstration, installation ----------------------------------------------------------------
+
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libseep.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS)
+
+bench: all $(BUILD)/bench/bench $(BUILD)/bench/pairs
+	tests/bench/run.sh $(BUILD)
+
+demo: all
+	tests/demo/run.sh $(BUILD)
+
+install: all
+	install -D -m 755 $(BUILD)/seep $(DESTDIR)$(PREFIX)/sbin/seep
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	gzip -9nc src/man/seep.8 > $(DESTDIR)$(PREFIX)/share/man/man8/seep.8.gz
 
 clean:
 	rm -rf $(BUILD)

@@ -360,6 +360,13 @@ static __always_inline __u64 sampling_interval(void)
 	return sample_bytes << (sample_shift & 31);
 }
 
+/* A freed block that is not in the ledger: older than the recording. Says nothing when sampling. */
+static __always_inline void count_unmatched(void)
+{
+	if (sampling_interval() == 1)
+		COUNT(unmatched_frees);
+}
+
 /* Poisson sampling by bytes: decided here, before the return trap is paid for. */
 static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes)
 {
@@ -431,7 +438,7 @@ static __always_inline void take_old_block(struct call *call, const struct proc 
 		return;
 	call->has_old = ledger_take(&key, &call->old);
 	if (!call->has_old)
-		COUNT(unmatched_frees);
+		count_unmatched();
 }
 
 /* Returns 1 if the return is of no interest. */
@@ -617,7 +624,7 @@ int free_enter(struct pt_regs *ctx)
 	if (ledger_take(&key, &block))
 		site_freed(&block, key.generation);
 	else
-		COUNT(unmatched_frees);
+		count_unmatched();
 	return 0;
 }
 

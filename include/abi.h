@@ -48,7 +48,8 @@ enum unwind_kind {
 	UNWIND_STOP,   /* outermost frame: return address undefined */
 	UNWIND_END,    /* no CFI from here on */
 	UNWIND_UNSUP,  /* a rule this format cannot say */
-	UNWIND_WIDE,   /* CFA = rsp + a 32-bit offset in the low half of the next row's 8 bytes */
+	UNWIND_WIDE,   /* CFA = register cfa_off8 (RSP or RBP) + the signed 32-bit byte offset in the
+			* upper half of the row before, which has the same pc (src/unwind/cfi.h) */
 	UNWIND_KIND_COUNT,
 };
 
@@ -279,7 +280,7 @@ struct counters {
 	__u64 map_hits;
 	__u64 walks;
 	__u64 walked_frames;
-	__u64 unmatched_frees;	/* blocks older than the recording, or not sampled */
+	__u64 unmatched_frees;	/* blocks older than the recording; not counted when sampling */
 	__u64 sampled_blocks;
 	__u64 failed_allocs;	/* the allocator returned NULL */
 	__u64 ledger_inserts;

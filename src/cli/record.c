@@ -228,7 +228,6 @@ static int open_session(struct run *run, struct err *err)
 			.overhead = &run->overhead,
 			.symbolizer = run->symbolizer,
 			.interval_ns = run->opts.interval_ns,
-			.sample_bytes = run->opts.sample_bytes,
 		},
 		err);
 	if (!run->recorder)

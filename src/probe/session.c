@@ -433,6 +433,13 @@ void session_set_sample_shift(struct session *session, uint32_t shift)
 	__atomic_store_n(&session->bpf->bss->sample_shift, shift, __ATOMIC_RELAXED);
 }
 
+uint64_t session_sample_bytes(const struct session *session)
+{
+	uint32_t shift = __atomic_load_n(&session->bpf->bss->sample_shift, __ATOMIC_RELAXED);
+
+	return session->options.sample_bytes << shift;
+}
+
 void session_set_count_only(struct session *session, bool count_only)
 {
 	__atomic_store_n(&session->bpf->bss->count_only, count_only, __ATOMIC_RELAXED);

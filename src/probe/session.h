@@ -93,6 +93,8 @@ void session_set_settling(struct session *session, bool settling);
 bool session_is_settling(const struct session *session);
 /* Sampling interval becomes sample_bytes << shift for new blocks. */
 void session_set_sample_shift(struct session *session, uint32_t shift);
+/* What it is now, in bytes; 1: exact. */
+uint64_t session_sample_bytes(const struct session *session);
 void session_set_count_only(struct session *session, bool count_only);
 
 #endif

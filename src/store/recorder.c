@@ -672,7 +672,7 @@ static void write_summary(struct recorder *recorder, const struct counters *coun
 {
 	struct profile summary = {
 		.duration_ns = now_ns,
-		.sample_bytes = recorder->parts.sample_bytes,
+		.sample_bytes = session_sample_bytes(recorder->parts.session),
 		.ns_per_hit = overhead_ns_per_hit(recorder->parts.overhead),
 		.hits = overhead_hits(counters),
 		.cpu_percent = now_ns ? 100 * recorder->parts.overhead->probe_ns_total / now_ns : 0,

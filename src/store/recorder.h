@@ -33,7 +33,6 @@ struct recorder_parts { /* all live longer than the recorder */
 	struct overhead *overhead;
 	struct symbolizer *symbolizer;
 	uint64_t interval_ns;
-	uint64_t sample_bytes;
 };
 
 /* What the status line shows. */

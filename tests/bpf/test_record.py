@@ -137,7 +137,7 @@ def test_process_of_the_report_is_described():
     grown = process["end_rss_bytes"] - process["start_rss_bytes"]
     check(0 < grown < 100e6, "RSS grew by %d" % grown)
     overhead = report.json["overhead"]
-    check(overhead["hits"] > 2 * (5003 + 503 + 11 + 2 * 2003), "hits %r" % overhead)
+    check(overhead["hits"] >= 2 * (5003 + 503 + 11 + 2003) + 2003, "hits %r" % overhead)
     check(overhead["ns_per_hit"] > 0, "ns_per_hit %r" % overhead)
 
 
