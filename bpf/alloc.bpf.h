@@ -167,7 +167,7 @@ static __noinline __u64 reg_value(struct pt_regs *ctx, __u32 reg)
 
 /* ---- events for user space ------------------------------------------------------------------- */
 
-static __always_inline void send_process_event(__u32 generation, __u32 event, __u64 addr)
+static __always_inline bool send_process_event(__u32 generation, __u32 event, __u64 addr)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct process_record record = {
@@ -176,8 +176,10 @@ static __always_inline void send_process_event(__u32 generation, __u32 event, __
 		.addr = addr,
 	};
 
-	if (bpf_ringbuf_output(&ring, &record, sizeof(record), 0))
-		LOSE(RING_FULL_PROCESS);
+	if (!bpf_ringbuf_output(&ring, &record, sizeof(record), 0))
+		return true;
+	LOSE(RING_FULL_PROCESS);
+	return false;
 }
 
 /* The frames of a new site. If the ring is full, the site's next block tries again. */
@@ -817,9 +819,9 @@ int libs_changed(struct pt_regs *ctx)
 
 	if (!proc)
 		return 0;
-	if (proc->flags & PROC_STOP_AT_START)
-		bpf_send_signal(SIGSTOP);
-	send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0);
+	if (send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0) &&
+	    (proc->flags & PROC_STOP_AT_START))
+		bpf_send_signal(SIGSTOP); /* only if user space learns of it */
 	return 0;
 }
 

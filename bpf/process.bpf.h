@@ -17,10 +17,12 @@ static __always_inline __u32 next_generation(void)
 	return __sync_fetch_and_add(&last_generation, 1) + 1;
 }
 
-static __always_inline void send_record(const struct process_record *record)
+static __always_inline bool send_record(const struct process_record *record)
 {
-	if (bpf_ringbuf_output(&ring, (void *)record, sizeof(*record), 0))
-		LOSE(RING_FULL_PROCESS);
+	if (!bpf_ringbuf_output(&ring, (void *)record, sizeof(*record), 0))
+		return true;
+	LOSE(RING_FULL_PROCESS);
+	return false;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -41,9 +43,8 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	proc->slice = 0;
 	proc->generation = next_generation();
 	record.other_generation = proc->generation;
-	if (proc->flags & PROC_STOP_AT_START)
-		bpf_send_signal(SIGSTOP);
-	send_record(&record);
+	if (send_record(&record) && (proc->flags & PROC_STOP_AT_START))
+		bpf_send_signal(SIGSTOP); /* only if user space learns of it */
 	return 0;
 }
 
@@ -64,7 +65,10 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	record.head.generation = proc->generation;
 	if (proc->flags & PROC_FOLLOW_CHILDREN) {
 		copy = *proc;
-		copy.flags &= ~PROC_STOP_AT_START;
+		if (copy.flags & PROC_STOP_CHILDREN)
+			copy.flags |= PROC_STOP_AT_START;
+		else
+			copy.flags &= ~PROC_STOP_AT_START;
 		copy.start_time_ns = child->start_boottime;
 		copy.generation = next_generation();
 		record.start_time_ns = copy.start_time_ns;

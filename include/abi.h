@@ -121,6 +121,7 @@ struct proc {
 #define PROC_STALE_MAPPINGS  (1U << 1) /* exec'd: the slice describes the old image */
 #define PROC_STOP_AT_START   (1U << 2) /* started by us: SIGSTOP at exec and when libraries come, so
 					* that nothing is allocated before its probes are in place */
+#define PROC_STOP_CHILDREN   (1U << 3) /* its children inherit PROC_STOP_AT_START and this */
 
 /* ---- the ledger ---------------------------------------------------------------------------- */
 

@@ -82,10 +82,10 @@ static void run_child(int wait_fd, const char *path, char **args)
 	char byte;
 	sigset_t none;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* while it waits; exec of the target clears nothing */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* while it waits */
 	if (read(wait_fd, &byte, 1) != 1)
 		_exit(126); /* we gave up */
-	prctl(PR_SET_PDEATHSIG, 0);
+	prctl(PR_SET_PDEATHSIG, SIGCONT); /* kept over exec: it is never left stopped by our death */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);

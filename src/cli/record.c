@@ -75,7 +75,7 @@ static const struct opt record_options[] = {
 	{ 0, "max-blocks", OPT_COUNT, "COUNT", "2M", FILLS(struct record_opts, max_blocks),
 	  "live blocks tracked at a time, up to 64M; memory is taken as used" },
 	{ 0, "children", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, children),
-	  "follow forked children (probes then cost every user of the same libraries)" },
+	  "follow forked children (every process with the same libraries then pays for the probes)" },
 	{ 'q', "quiet", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, quiet),
 	  "say nothing but errors" },
 	{ 'v', "verbose", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, verbose),

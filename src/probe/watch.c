@@ -205,7 +205,7 @@ static uint32_t current_flags(struct watch *watch, const struct watched *watched
 
 	if (publish_read_proc(watch->session, watched->info.pid, &proc))
 		return 0;
-	return proc.flags & PROC_STOP_AT_START;
+	return proc.flags & (PROC_STOP_AT_START | PROC_STOP_CHILDREN);
 }
 
 /* True once something that allocates is probed: from here on nothing can be missed. */
@@ -214,14 +214,15 @@ static bool has_allocator(const struct survey *survey)
 	return survey->kinds & ~(1U << ALLOCATOR_NONE);
 }
 
+/* 'new_image': it has exec'd; when its allocator is there, it need not stop any more. */
 static int refresh(struct watch *watch, struct watched *watched, uint32_t flags, bool force,
-		   struct err *err)
+		   bool new_image, struct err *err)
 {
 	struct survey survey = { 0 };
 	int status = survey_process(watch, watched->info.pid, &survey, err);
 
 	if (!status && (force || survey.hash != watched->maps_hash)) {
-		if (has_allocator(&survey))
+		if (new_image && has_allocator(&survey))
 			flags &= ~PROC_STOP_AT_START;
 		status = publish_survey(watch, watched, &survey, flags, err);
 		if (!status)
@@ -236,7 +237,7 @@ static int refresh(struct watch *watch, struct watched *watched, uint32_t flags,
 
 int watch_refresh(struct watch *watch, struct watched *watched, struct err *err)
 {
-	return refresh(watch, watched, current_flags(watch, watched), false, err);
+	return refresh(watch, watched, current_flags(watch, watched), false, false, err);
 }
 
 /* ---- life cycle ---------------------------------------------------------------------------------------- */
@@ -258,8 +259,25 @@ void watch_detach(struct watch *watch)
 		links_close(&(*watched)->links);
 }
 
+/* Nobody stays stopped because of us. */
+static void release_stopped(struct watch *watch)
+{
+	vec_for_each(watched, &watch->all) {
+		struct proc proc;
+
+		if (!(*watched)->alive ||
+		    publish_read_proc(watch->session, (*watched)->info.pid, &proc) ||
+		    !(proc.flags & PROC_STOP_AT_START))
+			continue;
+		proc.flags &= ~(PROC_STOP_AT_START | PROC_STOP_CHILDREN);
+		publish_proc(watch->session, (*watched)->info.pid, &proc);
+		kill((*watched)->info.pid, SIGCONT);
+	}
+}
+
 void watch_deinit(struct watch *watch)
 {
+	release_stopped(watch);
 	watch_detach(watch);
 	vec_for_each(watched, &watch->all) {
 		free((*watched)->attached.items);
@@ -317,6 +335,7 @@ int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *er
 {
 	struct process_info info;
 	struct watched *watched;
+	uint32_t flags = 0;
 	int status = process_read(pid, &info, err);
 
 	if (!status && !stop_at_start) /* a child of ours still has our own image */
@@ -327,15 +346,10 @@ int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *er
 	if (!watched)
 		return err_set(err, ENOMEM, "out of memory");
 	watched->info = info;
-	status = refresh(watch, watched, stop_at_start ? PROC_STOP_AT_START : 0, true, err);
-	if (!status && stop_at_start) { /* our image has an allocator; its own may come later */
-		struct proc proc;
-
-		status = publish_read_proc(watch->session, pid, &proc);
-		proc.flags |= PROC_STOP_AT_START;
-		if (!status)
-			status = publish_proc(watch->session, pid, &proc);
-	}
+	if (stop_at_start)
+		flags = PROC_STOP_AT_START |
+			(watch->options.follow_children ? PROC_STOP_CHILDREN : 0);
+	status = refresh(watch, watched, flags, true, false, err);
 	/* what was mapped while we attached */
 	return status ? status : watch_refresh(watch, watched, err);
 }
@@ -361,11 +375,12 @@ void watch_mark_exited(struct watch *watch, struct watched *watched)
 
 /* ---- events ---------------------------------------------------------------------------------------------- */
 
-static void refresh_or_log(struct watch *watch, struct watched *watched, uint32_t flags)
+static void refresh_or_log(struct watch *watch, struct watched *watched, uint32_t flags,
+			   bool new_image)
 {
 	struct err err = { 0 };
 
-	if (refresh(watch, watched, flags, true, &err))
+	if (refresh(watch, watched, flags, true, new_image, &err))
 		log_debug("process %d: %s", watched->info.pid, err.text);
 }
 
@@ -387,7 +402,7 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 	memset(&old->attached, 0, sizeof(old->attached));
 	end_image(watch, old, "exec");
 	process_read(record->head.tgid, &fresh->info, NULL);
-	refresh_or_log(watch, fresh, flags);
+	refresh_or_log(watch, fresh, flags, true);
 	if (flags & PROC_STOP_AT_START)
 		kill(record->head.tgid, SIGCONT);
 }
@@ -407,14 +422,14 @@ static void on_fork(struct watch *watch, const struct process_record *record)
 	child->info.start_time_ns = record->start_time_ns;
 	if (process_read(record->other_tgid, &child->info, NULL))
 		return; /* gone already: its exit is in the ring */
-	refresh_or_log(watch, child, 0);
+	refresh_or_log(watch, child, current_flags(watch, child), false);
 }
 
 static void on_libs_changed(struct watch *watch, struct watched *watched)
 {
 	uint32_t flags = current_flags(watch, watched);
 
-	refresh_or_log(watch, watched, flags);
+	refresh_or_log(watch, watched, flags, true);
 	if (flags & PROC_STOP_AT_START)
 		kill(watched->info.pid, SIGCONT);
 }
@@ -461,7 +476,7 @@ static void on_want_full(struct watch *watch, struct watched *watched, uint64_t 
 	if (binaries_build_full(watch->binaries, binary, &err))
 		log_debug("%s: no full unwind table: %s", binary->path, err.text);
 	else
-		refresh_or_log(watch, watched, current_flags(watch, watched));
+		refresh_or_log(watch, watched, current_flags(watch, watched), false);
 }
 
 void watch_event(struct watch *watch, const struct process_record *record)
