@@ -22,17 +22,18 @@ int err_set(struct err *err, int code, const char *format, ...)
 
 int err_context(struct err *err, const char *format, ...)
 {
-	char inner[ERR_TEXT_MAX];
+	char whole[2 * ERR_TEXT_MAX], *inner;
 	va_list args;
-	int used;
 
 	if (!err)
 		return -EIO;
-	memcpy(inner, err->text, sizeof(inner));
 	va_start(args, format);
-	used = vsnprintf(err->text, sizeof(err->text), format, args);
+	vsnprintf(whole, ERR_TEXT_MAX - 2, format, args);
 	va_end(args);
-	if (used >= 0 && (size_t)used < sizeof(err->text))
-		snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
+	inner = whole + strlen(whole);
+	memcpy(inner, ": ", 2);
+	memcpy(inner + 2, err->text, ERR_TEXT_MAX);
+	memcpy(err->text, whole, ERR_TEXT_MAX - 1);
+	err->text[ERR_TEXT_MAX - 1] = 0;
 	return err->code ? -err->code : -EIO;
 }

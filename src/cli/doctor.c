@@ -16,6 +16,7 @@
 #include "base/units.h"
 #include "cli/opt.h"
 #include "cli/verb.h"
+#include "elf/demangle.h"
 #include "probe/overhead.h"
 #include "probe/session.h"
 #include "probe/watch.h"
@@ -93,6 +94,14 @@ static void print_costs(const struct trap_costs *costs)
 
 /* ---- the target ----------------------------------------------------------------------------------- */
 
+static void print_point(const struct probe_point *point)
+{
+	_cleanup_free_ char *name = demangle(point->function);
+
+	printf("    %-26.26s +%-3u %-28.28s %s\n", name ? name : point->function, point->site.offset,
+	       point->site.text, point->site.emulated ? "emulated" : "SINGLE-STEPPED");
+}
+
 static void print_points(const struct watch *watch, const struct watched *watched)
 {
 	printf("probes\n");
@@ -101,13 +110,8 @@ static void print_points(const struct watch *watch, const struct watched *watche
 			binaries_by_id(watch->binaries, watched->attached.items[i]);
 
 		printf("  %s (%s)\n", binary->path, allocator_kind_name(binary->plan.kind));
-		for (size_t j = 0; j < binary->plan.count; j++) {
-			const struct probe_point *point = &binary->plan.items[j];
-
-			printf("    %-24.24s +%-3u %-30.30s %s\n", point->function,
-			       point->site.offset, point->site.text,
-			       point->site.emulated ? "emulated" : "SINGLE-STEPPED");
-		}
+		for (size_t j = 0; j < binary->plan.count; j++)
+			print_point(&binary->plan.items[j]);
 	}
 }
 
