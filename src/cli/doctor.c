@@ -109,7 +109,10 @@ static void print_points(const struct watch *watch, const struct watched *watche
 		const struct binary *binary =
 			binaries_by_id(watch->binaries, watched->attached.items[i]);
 
-		printf("  %s (%s)\n", binary->path, allocator_kind_name(binary->plan.kind));
+		printf("  %s (%s)\n", binary->path,
+		       binary->plan.kind == ALLOCATOR_NONE ?
+			       "dynamic linker" :
+			       allocator_kind_name(binary->plan.kind));
 		for (size_t j = 0; j < binary->plan.count; j++)
 			print_point(&binary->plan.items[j]);
 	}
