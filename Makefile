@@ -84,7 +84,7 @@ $(BUILD)/%.o: src/%.c | deps $(SKELETON)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(BUILD)/store/recording.o: $(BUILD)/schema.inc
+$(BUILD)/store/recording_format.o: $(BUILD)/schema.inc
 $(BUILD)/schema.inc: $(wildcard src/store/schema.sql)
 	@mkdir -p $(@D)
 	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@

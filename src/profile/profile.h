@@ -2,7 +2,7 @@
 /*
  * profile.h - everything a recording knows, in memory: processes, snapshots, sites, frames, losses.
  *
- * Built once (by store/recording.c from a file), then only read: rank, verdict, diff and every
+ * Built once (by store/recording_rows.c from a file), then only read: rank, verdict, diff and every
  * exporter take a const struct profile. Knows nothing of BPF.
  *
  * Sizes are requested bytes. In sampled recordings bytes and blocks are estimates (already scaled

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: GPL-2.0-only
 -- schema.sql - the tables of a .seep file; format 1 (PRAGMA user_version).
 --
--- A reader accepts exactly these tables: whoever changes them raises FORMAT_VERSION in recording.c.
--- Texts are interned in 'text'; columns *_text refer to it. Times are ns since the recording began
--- unless they are called unix. 64-bit frames are stored as the same bits, signed.
+-- A reader accepts exactly these tables: whoever changes them raises FORMAT_VERSION in
+-- recording_format.h. Texts are interned in 'text'; columns *_text refer to it. Times are ns
+-- since the recording began unless they are called unix. 64-bit frames are stored as the same
+-- bits, signed.
 
 -- The one row about the recording as a whole.
 CREATE TABLE recording (

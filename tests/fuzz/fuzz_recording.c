@@ -5,7 +5,7 @@
  * The bytes are the file. It includes the reader, so that SQLite can take them from memory; seeds:
  * any .seep file.
  */
-#include "../../src/store/recording.c"
+#include "../../src/store/recording_read.c"
 
 #include "export/folded.h"
 #include "export/json.h"
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (sqlite3_deserialize(db, "main", copy, size, size,
 				SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_READONLY))
 		return 0;
-	if (database_guard(db) || database_read(db, size, "fuzz", &profile, &err))
+	if (database_guard(db) || rows_read(db, size, "fuzz", &profile, &err))
 		return 0;
 	profile_use(&profile);
 	profile_deinit(&profile);

@@ -1,587 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * recording.c - see recording.h; the tables are in schema.sql.
+ * recording_rows.c - the rows of a recording, none of them trusted; see recording_format.h.
  *
- * Why a rollback journal in mode DELETE: between two snapshots there is exactly one file and it is
- * whole, so it can be copied, or read where nobody may write. (With a write-ahead log the newest
- * data lies in a second file for most of the time.) The cache never spills, so the file itself is
- * written only while a commit lasts; a kill in that moment leaves the old pages in FILE-journal,
- * and the reader takes them from there, in a copy: it never changes what it reads.
- *
- * synchronous=NORMAL: kill -9 needs no fsync at all, but a crash of the machine does, and two per
- * snapshot are cheap at one snapshot in seconds.
- *
- * A new file is made under a temporary name and gets its own only when the tables are in it: a
- * kill never leaves an empty file, and a symbolic link at the place is replaced, not followed.
+ * Every value is checked for its type and range, every reference for its row, and rows may not
+ * claim more than the file has bytes, so that a small file cannot ask for much memory. The first
+ * thing found wrong is kept; after it nothing more is read.
  */
-#include "store/recording.h"
+#include "store/recording_format.h"
 
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/fs.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/table.h"
 #include "base/vec.h"
+#include "profile/profile.h"
 
-#define APPLICATION_ID 0x73656570 /* "seep" */
-#define FORMAT_VERSION 1
-
-#define TEXT_MAX_BYTES	65536 /* longer names are cut when written */
-#define WRITER_BUSY_MS	1000
-#define READER_BUSY_MS	5000
-#define MEMORY_FIELDS	9
 #define PROCESS_LIMIT	PROCS_MAX
 #define SNAPSHOT_LIMIT	(1U << 22)
 #define RSS_CELLS_LIMIT (1U << 24)
-#define INLINE_LIMIT	64   /* functions of one frame */
 #define BYTES_LIMIT	1e18 /* sums of a few of them stay finite and exact enough */
-#define HEADER_BYTES	100
 
-static const char schema[] =
-#include "schema.inc"
-    ;
-
-static inline void database_close_ptr(sqlite3 **db)
-{
-	sqlite3_close_v2(*db);
-}
-
-static inline void statement_close_ptr(sqlite3_stmt **statement)
-{
-	sqlite3_finalize(*statement);
-}
-
-/* SQLite takes "file:..." and ":memory:" for something else than a path: "./" in front of it. */
-static char *path_plain(const char *path)
-{
-	char *plain = NULL;
-
-	return asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0 ? NULL : plain;
-}
-
-/* ---- writing ------------------------------------------------------------------------------------
+/* ---- values -----------------------------------------------------------------------------------
  */
-
-enum statement {
-	PUT_TEXT,
-	PUT_PROCESS,
-	PUT_SNAPSHOT,
-	PUT_RSS,
-	PUT_SITE,
-	PUT_STACK,
-	DROP_FRAME,
-	PUT_FRAME,
-	PUT_POINT,
-	PUT_AGE,
-	PUT_EPOCH,
-	PUT_LOSS,
-	PUT_EVENT,
-	PUT_SUMMARY,
-	PUT_COMPLETE,
-	STATEMENT_COUNT,
-};
-
-static const char *const statement_sql[STATEMENT_COUNT] = {
-    [PUT_TEXT] = "INSERT INTO text VALUES (?, ?)",
-    [PUT_PROCESS] = "REPLACE INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [PUT_SNAPSHOT] = "REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?, ?)",
-    [PUT_RSS] = "REPLACE INTO rss VALUES (?, ?, ?)",
-    [PUT_SITE] = "REPLACE INTO site VALUES (?, ?, ?, ?)",
-    [PUT_STACK] = "REPLACE INTO stack VALUES (?, ?, ?, ?)",
-    [DROP_FRAME] = "DELETE FROM frame WHERE frame = ?",
-    [PUT_FRAME] = "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [PUT_POINT] = "REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)",
-    [PUT_AGE] = "REPLACE INTO age VALUES (?, ?, ?, ?)",
-    [PUT_EPOCH] = "REPLACE INTO epoch VALUES (?, ?)",
-    [PUT_LOSS] = "REPLACE INTO loss VALUES (?, ?, ?)",
-    [PUT_EVENT] = "INSERT INTO event (time_ns, kind_text, text_text) VALUES (?, ?, ?)",
-    [PUT_SUMMARY] = "UPDATE recording SET duration_ns = ?, ns_per_hit = ?, hits = ?, "
-		    "cpu_percent = ?, unmatched_frees = ?, "
-		    "sample_bytes = max(sample_bytes, ?)",
-    [PUT_COMPLETE] = "UPDATE recording SET complete = 1",
-};
-
-struct recording {
-	sqlite3 *db;
-	char *path;
-	sqlite3_stmt *statements[STATEMENT_COUNT];
-	struct arena *arena; /* the texts written so far, interned */
-	struct table *texts; /* their addresses; index + 1 is the id in the file */
-	bool open;	     /* a transaction is */
-	struct err failure;  /* the first; nothing is written after it */
-};
-
-/* The errno of SQLite's last failure. */
-static int database_errno(sqlite3 *db)
-{
-	int system = 0;
-
-	sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &system);
-	if (!system)
-		system = sqlite3_system_errno(db);
-	switch (sqlite3_errcode(db) & 0xff) {
-	case SQLITE_FULL:
-		return ENOSPC;
-	case SQLITE_NOMEM:
-		return ENOMEM;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return EBUSY;
-	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
-	case SQLITE_PERM:
-	case SQLITE_READONLY:
-		return system ? system : EIO;
-	default:
-		return EIO;
-	}
-}
-
-static int write_error(sqlite3 *db, const char *path, struct err *err)
-{
-	int code = database_errno(db);
-
-	switch (code) {
-	case ENOSPC:
-		return err_set(err, code, "cannot write '%s': disk full", path);
-	case EDQUOT:
-		return err_set(err, code, "cannot write '%s': disk quota used up", path);
-	case EFBIG:
-		return err_set(err, code, "cannot write '%s': file size limit reached", path);
-	case EBUSY:
-		return err_set(err, code, "cannot write '%s': another program has locked it", path);
-	default:
-		return err_set(err, code, "cannot write '%s': %s (%s)", path, strerror(code),
-			       sqlite3_errmsg(db));
-	}
-}
-
-/* Keep the first failure and hand it on. */
-static int recording_fail(struct recording *recording, struct err *err)
-{
-	if (!recording->failure.code)
-		write_error(recording->db, recording->path, &recording->failure);
-	if (err)
-		*err = recording->failure;
-	return -recording->failure.code;
-}
-
-static int recording_fail_memory(struct recording *recording)
-{
-	if (!recording->failure.code)
-		err_set(&recording->failure, ENOMEM, "cannot write '%s': out of memory",
-			recording->path);
-	return -recording->failure.code;
-}
-
-/* Bind by type: i int64_t, d double, b pointer and int length, s text (const char *, NULL allowed),
- * t interned text. */
-static int bind_arguments(struct recording *recording, sqlite3_stmt *statement, const char *types,
-			  va_list args);
-
-static int put(struct recording *recording, enum statement which, const char *types, ...)
-{
-	sqlite3_stmt **statement = &recording->statements[which];
-	va_list args;
-	int status;
-
-	if (recording_begin(recording, NULL))
-		return -recording->failure.code;
-	if (!*statement && sqlite3_prepare_v3(recording->db, statement_sql[which], -1,
-					      SQLITE_PREPARE_PERSISTENT, statement, NULL))
-		return recording_fail(recording, NULL);
-	va_start(args, types);
-	status = bind_arguments(recording, *statement, types, args);
-	va_end(args);
-	if (status)
-		return status;
-	if (sqlite3_step(*statement) != SQLITE_DONE)
-		recording_fail(recording, NULL);
-	sqlite3_reset(*statement);
-	sqlite3_clear_bindings(*statement);
-	return -recording->failure.code;
-}
-
-/* The id of a text in the file; writes it when it is new. Returns 0 or -errno. */
-static int text_intern(struct recording *recording, const char *text, int64_t *id)
-{
-	_cleanup_free_ char *shorter = NULL;
-	const char *kept;
-	bool added;
-	ssize_t index;
-
-	if (strnlen(text, TEXT_MAX_BYTES + 1) > TEXT_MAX_BYTES) {
-		shorter = strndup(text, TEXT_MAX_BYTES);
-		if (!shorter)
-			return recording_fail_memory(recording);
-		text = shorter;
-	}
-	kept = arena_intern(recording->arena, text);
-	index = kept ? table_add(recording->texts, &kept, &added) : -1;
-	if (index < 0)
-		return recording_fail_memory(recording);
-	*id = index + 1;
-	return added ? put(recording, PUT_TEXT, "is", *id, kept) : 0;
-}
-
-static int bind_text(struct recording *recording, sqlite3_stmt *statement, int column,
-		     const char *text)
-{
-	int64_t id = 0;
-	int status;
-
-	if (!text)
-		return sqlite3_bind_null(statement, column);
-	status = text_intern(recording, text, &id);
-	return status ? status : sqlite3_bind_int64(statement, column, id);
-}
-
-static int bind_arguments(struct recording *recording, sqlite3_stmt *statement, const char *types,
-			  va_list args)
-{
-	for (int column = 1; types[column - 1]; column++) {
-		const void *bytes;
-
-		switch (types[column - 1]) {
-		case 'i':
-			sqlite3_bind_int64(statement, column, va_arg(args, int64_t));
-			break;
-		case 'd':
-			sqlite3_bind_double(statement, column, va_arg(args, double));
-			break;
-		case 's':
-			sqlite3_bind_text(statement, column, va_arg(args, const char *), -1,
-					  SQLITE_STATIC);
-			break;
-		case 'b':
-			bytes = va_arg(args, const void *);
-			sqlite3_bind_blob(statement, column, bytes, va_arg(args, int),
-					  SQLITE_STATIC);
-			break;
-		case 't':
-			if (bind_text(recording, statement, column, va_arg(args, const char *)))
-				return -recording->failure.code;
-			break;
-		}
-	}
-	return 0;
-}
-
-static int execute(sqlite3 *db, const char *sql)
-{
-	return sqlite3_exec(db, sql, NULL, NULL, NULL);
-}
-
-/* The settings that are not stored in the file. */
-static int writer_open(const char *path, sqlite3 **db)
-{
-	int status =
-	    sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL);
-
-	if (status)
-		return status;
-	sqlite3_busy_timeout(*db, WRITER_BUSY_MS);
-	return execute(*db, "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL;"
-			    "PRAGMA cache_spill = OFF; PRAGMA temp_store = MEMORY");
-}
-
-static int tables_create(sqlite3 *db, const struct recording_meta *meta)
-{
-	_cleanup_(statement_close_ptr) sqlite3_stmt *insert = NULL;
-	const char *texts[] = {meta->version, meta->kernel, meta->host};
-	const uint64_t numbers[] = {meta->start_unix_ns, meta->interval_ns, meta->settle_ns,
-				    meta->sample_bytes};
-	char pragmas[128];
-
-	snprintf(pragmas, sizeof(pragmas), "PRAGMA application_id = %d; PRAGMA user_version = %d",
-		 APPLICATION_ID, FORMAT_VERSION);
-	if (execute(db, "BEGIN") || execute(db, pragmas) || execute(db, schema))
-		return -1;
-	if (sqlite3_prepare_v2(
-		db,
-		"INSERT INTO recording (id, version, kernel, host, start_unix_ns,"
-		" interval_ns, settle_ns, sample_bytes) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-		-1, &insert, NULL))
-		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		sqlite3_bind_text(insert, 1 + i, texts[i] ? texts[i] : "", -1, SQLITE_STATIC);
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		sqlite3_bind_int64(insert, 1 + ARRAY_LEN(texts) + i, numbers[i]);
-	if (sqlite3_step(insert) != SQLITE_DONE)
-		return -1;
-	return execute(db, "COMMIT");
-}
-
-/* Fill the empty file 'path' with tables. 'name' is for messages. */
-static int tables_write(const char *path, const char *name, const struct recording_meta *meta,
-			struct err *err)
-{
-	_cleanup_(database_close_ptr) sqlite3 *db = NULL;
-
-	if (writer_open(path, &db) || tables_create(db, meta))
-		return write_error(db, name, err);
-	return 0;
-}
-
-/* Give the finished file its name. */
-static int file_publish(const char *from, const char *to, bool overwrite)
-{
-	if (overwrite)
-		return rename(from, to) ? -errno : 0;
-	if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	/* a file system that cannot: a hard link does not replace either */
-	if (link(from, to))
-		return -errno;
-	return unlink(from) ? -errno : 0;
-}
-
-static int create_error(int code, const char *path, struct err *err)
-{
-	if (code == EEXIST)
-		return err_set(err, code, "'%s' is already there (-f replaces it)", path);
-	if (code == ENOSPC)
-		return err_set(err, code, "cannot write '%s': disk full", path);
-	return err_set(err, code, "cannot create '%s': %s", path, strerror(code));
-}
-
-static int file_create(const char *plain, const char *path, bool overwrite,
-		       const struct recording_meta *meta, struct err *err)
-{
-	_cleanup_free_ char *temporary = NULL;
-	_cleanup_close_ int fd = -1;
-	struct stat stat;
-	int status;
-
-	if (!lstat(plain, &stat) && (!overwrite || S_ISDIR(stat.st_mode)))
-		return create_error(overwrite ? EISDIR : EEXIST, path, err);
-	if (asprintf(&temporary, "%s.new.%d", plain, (int)getpid()) < 0)
-		return create_error(ENOMEM, path, err);
-	unlink(temporary); /* of a killed process with our pid */
-	fd = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
-	if (fd < 0)
-		return create_error(errno, path, err);
-	status = tables_write(temporary, path, meta, err);
-	if (!status) {
-		status = file_publish(temporary, plain, overwrite);
-		if (status)
-			create_error(-status, path, err);
-	}
-	if (status)
-		unlink(temporary);
-	return status;
-}
-
-static void recording_free(struct recording *recording)
-{
-	if (!recording)
-		return;
-	for (size_t i = 0; i < STATEMENT_COUNT; i++)
-		sqlite3_finalize(recording->statements[i]);
-	sqlite3_close_v2(recording->db);
-	arena_free(recording->arena);
-	table_free(recording->texts);
-	free(recording->path);
-	free(recording);
-}
-
-int recording_create(const char *path, bool overwrite, const struct recording_meta *meta,
-		     struct recording **recording, struct err *err)
-{
-	_cleanup_free_ char *plain = path_plain(path);
-	struct recording *made = calloc(1, sizeof(*made));
-	int status = -ENOMEM;
-
-	if (made) {
-		made->path = strdup(path);
-		made->arena = arena_new();
-		made->texts = table_new(sizeof(const char *));
-	}
-	if (!plain || !made || !made->path || !made->arena || !made->texts)
-		err_set(err, ENOMEM, "cannot create '%s': out of memory", path);
-	else
-		status = file_create(plain, path, overwrite, meta, err);
-	if (!status && writer_open(plain, &made->db))
-		status = write_error(made->db, path, err);
-	if (status) {
-		recording_free(made);
-		return status;
-	}
-	*recording = made;
-	return 0;
-}
-
-int recording_begin(struct recording *recording, struct err *err)
-{
-	if (recording->failure.code)
-		return recording_fail(recording, err);
-	if (recording->open)
-		return 0;
-	if (execute(recording->db, "BEGIN"))
-		return recording_fail(recording, err);
-	recording->open = true;
-	return 0;
-}
-
-int recording_commit(struct recording *recording, struct err *err)
-{
-	int status;
-
-	if (recording->failure.code)
-		return recording_fail(recording, err);
-	status = execute(recording->db, "COMMIT");
-	if ((status & 0xff) == SQLITE_BUSY)
-		return 0; /* a reader is at it: the next commit takes both snapshots */
-	recording->open = false;
-	return status ? recording_fail(recording, err) : 0;
-}
-
-static void memory_pack(const struct memory_breakdown *memory, uint64_t packed[MEMORY_FIELDS])
-{
-	const uint64_t fields[MEMORY_FIELDS] = {
-	    memory->rss_bytes,	 memory->allocator_bytes, memory->heap_bytes,
-	    memory->arena_bytes, memory->anon_bytes,	  memory->file_bytes,
-	    memory->stack_bytes, memory->shared_bytes,	  memory->swap_bytes,
-	};
-
-	for (size_t i = 0; i < MEMORY_FIELDS; i++)
-		packed[i] = htole64(fields[i]);
-}
-
-int recording_put_process(struct recording *recording, uint32_t id,
-			  const struct profile_process *process)
-{
-	uint64_t start[MEMORY_FIELDS], end[MEMORY_FIELDS];
-	char comm[COMM_MAX + 1];
-
-	memory_pack(&process->start_memory, start);
-	memory_pack(&process->end_memory, end);
-	snprintf(comm, sizeof(comm), "%.*s", COMM_MAX, process->comm);
-	return put(recording, PUT_PROCESS, "iiittttiitbb", (int64_t)id, (int64_t)process->pid,
-		   process->start_time_ns, comm, process->exe, process->python, process->allocator,
-		   process->begin_ns, process->end_ns, process->end_reason, start,
-		   (int)sizeof(start), end, (int)sizeof(end));
-}
-
-int recording_put_snapshot(struct recording *recording, uint32_t id,
-			   const struct profile_snapshot *snapshot)
-{
-	return put(recording, PUT_SNAPSHOT, "iiiiii", (int64_t)id, snapshot->time_ns,
-		   snapshot->events, snapshot->bpf_ns, (int64_t)snapshot->marked,
-		   (int64_t)snapshot->settling);
-}
-
-int recording_put_rss(struct recording *recording, uint32_t snapshot, uint32_t process,
-		      uint64_t rss_bytes)
-{
-	return put(recording, PUT_RSS, "iii", (int64_t)snapshot, (int64_t)process, rss_bytes);
-}
-
-int recording_put_site(struct recording *recording, uint32_t id, uint32_t process,
-		       uint32_t alloc_class, uint32_t stack)
-{
-	return put(recording, PUT_SITE, "iiii", (int64_t)id, (int64_t)process, (int64_t)alloc_class,
-		   (int64_t)stack);
-}
-
-int recording_put_stack(struct recording *recording, uint32_t id, const uint64_t *frames,
-			uint32_t frame_count, bool truncated, uint8_t end_reason)
-{
-	uint64_t packed[STACK_MAX_FRAMES];
-
-	if (frame_count > STACK_MAX_FRAMES)
-		frame_count = STACK_MAX_FRAMES;
-	for (uint32_t i = 0; i < frame_count; i++)
-		packed[i] = htole64(frames[i]);
-	return put(recording, PUT_STACK, "ibii", (int64_t)id, packed,
-		   (int)(frame_count * sizeof(packed[0])), (int64_t)truncated, (int64_t)end_reason);
-}
-
-int recording_put_frame(struct recording *recording, uint64_t frame,
-			const struct profile_frame *lines, uint32_t line_count)
-{
-	int status = put(recording, DROP_FRAME, "i", frame);
-
-	for (uint32_t i = 0; i < line_count && i < INLINE_LIMIT && !status; i++)
-		status =
-		    put(recording, PUT_FRAME, "iitttiiiii", frame, (int64_t)i,
-			lines[i].function ? lines[i].function : "", lines[i].file, lines[i].module,
-			lines[i].offset, (int64_t)lines[i].line, (int64_t)lines[i].python,
-			(int64_t)lines[i].inlined, (int64_t)lines[i].internal);
-	return status;
-}
-
-int recording_put_point(struct recording *recording, uint32_t site, const struct site_point *point)
-{
-	const struct site_totals *totals = &point->totals;
-
-	return put(recording, PUT_POINT, "iiddddd", (int64_t)point->snapshot, (int64_t)site,
-		   totals->alloc_bytes, totals->alloc_blocks, totals->free_bytes,
-		   totals->free_blocks, totals->variance);
-}
-
-int recording_put_age(struct recording *recording, uint32_t site, uint32_t age, double alloc_bytes,
-		      double free_bytes)
-{
-	return put(recording, PUT_AGE, "iidd", (int64_t)site, (int64_t)age, alloc_bytes,
-		   free_bytes);
-}
-
-int recording_put_epoch(struct recording *recording, uint32_t age, uint64_t start_ns)
-{
-	return put(recording, PUT_EPOCH, "ii", (int64_t)age, start_ns);
-}
-
-int recording_put_loss(struct recording *recording, const char *key, const char *text,
-		       uint64_t count)
-{
-	return put(recording, PUT_LOSS, "tti", key, text, count);
-}
-
-int recording_put_event(struct recording *recording, const struct profile_event *event)
-{
-	return put(recording, PUT_EVENT, "itt", event->time_ns, event->kind, event->text);
-}
-
-int recording_put_summary(struct recording *recording, const struct profile *summary)
-{
-	return put(recording, PUT_SUMMARY, "ididii", summary->duration_ns, summary->ns_per_hit,
-		   summary->hits, summary->cpu_percent, summary->unmatched_frees,
-		   summary->sample_bytes);
-}
-
-int recording_close(struct recording *recording, struct err *err)
-{
-	int status;
-
-	put(recording, PUT_COMPLETE, "");
-	if (recording->open && !recording->failure.code) {
-		sqlite3_busy_timeout(recording->db, READER_BUSY_MS);
-		if (execute(recording->db, "COMMIT"))
-			recording_fail(recording, NULL);
-	}
-	status = -recording->failure.code;
-	if (status && err)
-		*err = recording->failure;
-	recording_free(recording);
-	return status;
-}
-
-/* ---- reading: rows that are not trusted
- * ---------------------------------------------------------- */
 
 /* Ids of rows, ascending as they are read; the index of an id is its place. */
 struct id_list {
@@ -843,12 +291,7 @@ static void column_memory(struct rows *rows, int column, struct memory_breakdown
 {
 	int type = sqlite3_column_type(rows->statement, column);
 	const void *blob = sqlite3_column_blob(rows->statement, column);
-	uint64_t packed[MEMORY_FIELDS];
-	uint64_t *const fields[MEMORY_FIELDS] = {
-	    &memory->rss_bytes,	  &memory->allocator_bytes, &memory->heap_bytes,
-	    &memory->arena_bytes, &memory->anon_bytes,	    &memory->file_bytes,
-	    &memory->stack_bytes, &memory->shared_bytes,    &memory->swap_bytes,
-	};
+	uint64_t packed[MEMORY_FIELDS], *fields[MEMORY_FIELDS];
 
 	if (type != SQLITE_BLOB || !blob ||
 	    sqlite3_column_bytes(rows->statement, column) != sizeof(packed)) {
@@ -856,6 +299,7 @@ static void column_memory(struct rows *rows, int column, struct memory_breakdown
 		return;
 	}
 	memcpy(packed, blob, sizeof(packed));
+	memory_fields(memory, fields);
 	for (size_t i = 0; i < MEMORY_FIELDS; i++) {
 		*fields[i] = le64toh(packed[i]);
 		if (*fields[i] > INT64_MAX)
@@ -882,8 +326,8 @@ static void *array_keep(struct reader *reader, void *items, size_t item_bytes, s
 #define VEC_KEEP(reader, vec, kept_count)                                                          \
 	array_keep(reader, (vec)->items, sizeof(*(vec)->items), (vec)->count, kept_count)
 
-/* ---- reading: one function per table
- * -------------------------------------------------------------- */
+/* ---- tables -----------------------------------------------------------------------------------
+ */
 
 static void read_recording(struct reader *reader)
 {
@@ -1073,31 +517,54 @@ static const char *offset_name(struct reader *reader, const char *module, uint64
 	return text_format(reader, "0x%llx", (unsigned long long)offset);
 }
 
+/* The span of 'frame', begun if there is none; NULL when memory is out. */
+static struct frame_span *span_find(struct reader *reader, uint64_t frame)
+{
+	struct frame_span *span;
+	ssize_t index;
+	bool added;
+
+	index = table_add(reader->frames, &frame, &added);
+	if (added && (span = vec_add(&reader->spans)))
+		span->first = reader->frame_rows.count;
+	if (index < 0 || reader->spans.count != table_count(reader->frames)) {
+		reader->no_memory = true;
+		return NULL;
+	}
+	return &reader->spans.items[index];
+}
+
 /* Begin or go on with the span of 'frame'; returns the new row in it, or NULL. */
 static struct profile_frame *span_extend(struct reader *reader, uint64_t frame, uint64_t position)
 {
-	struct frame_span *span;
-	bool added;
+	struct frame_span *span = span_find(reader, frame);
 
-	if (table_add(reader->frames, &frame, &added) < 0) {
-		reader->no_memory = true;
+	if (!span)
 		return NULL;
-	}
-	if (added && (span = vec_add(&reader->spans)))
-		span->first = reader->frame_rows.count;
-	if (reader->spans.count != table_count(reader->frames)) {
-		reader->no_memory = true;
-		return NULL;
-	}
-	/* rows come ordered by frame: an old one that is not the last is out of order */
-	span = &reader->spans.items[reader->spans.count - 1];
-	if ((!added && (size_t)table_find(reader->frames, &frame) != reader->spans.count - 1) ||
-	    span->count != position || position >= INLINE_LIMIT) {
+	/* rows come ordered by frame: a span that is not the last is out of order */
+	if (span != &reader->spans.items[reader->spans.count - 1] || span->count != position ||
+	    position >= INLINE_LIMIT) {
 		damaged(reader, "its frames are out of order");
 		return NULL;
 	}
 	span->count++;
 	return vec_add(&reader->frame_rows);
+}
+
+static void frame_fill(struct rows *rows, struct profile_frame *row)
+{
+	row->function = column_text(rows, 2);
+	row->file = column_text_or_null(rows, 3);
+	row->module = column_text_or_null(rows, 4);
+	row->offset = column_number(rows, 5, INT64_MAX);
+	row->line = column_number(rows, 6, UINT32_MAX);
+	row->python = column_flag(rows, 7);
+	row->inlined = column_flag(rows, 8);
+	row->internal = column_flag(rows, 9);
+	if (!row->function[0])
+		row->function = offset_name(rows->reader, row->module, row->offset);
+	if (row->file && !row->file[0])
+		row->file = NULL;
 }
 
 static void read_frames(struct reader *reader)
@@ -1119,18 +586,7 @@ static void read_frames(struct reader *reader)
 			damaged(reader, "its frames are out of order");
 			continue;
 		}
-		row->function = column_text(&rows, 2);
-		row->file = column_text_or_null(&rows, 3);
-		row->module = column_text_or_null(&rows, 4);
-		row->offset = column_number(&rows, 5, INT64_MAX);
-		row->line = column_number(&rows, 6, UINT32_MAX);
-		row->python = column_flag(&rows, 7);
-		row->inlined = column_flag(&rows, 8);
-		row->internal = column_flag(&rows, 9);
-		if (!row->function[0])
-			row->function = offset_name(reader, row->module, row->offset);
-		if (row->file && !row->file[0])
-			row->file = NULL;
+		frame_fill(&rows, row);
 		module_remember(reader, frame, row->module);
 	}
 }
@@ -1310,6 +766,18 @@ static const struct site_point *points_end(const struct profile *profile, uint32
 	return site + 1 < profile->site_count ? profile->sites[site + 1].points : end_of_all;
 }
 
+/* Five columns from 'column' on. */
+static struct site_totals column_totals(struct rows *rows, int column)
+{
+	return (struct site_totals){
+	    .alloc_bytes = column_amount(rows, column),
+	    .alloc_blocks = column_amount(rows, column + 1),
+	    .free_bytes = column_amount(rows, column + 2),
+	    .free_blocks = column_amount(rows, column + 3),
+	    .variance = column_variance(rows, column + 4),
+	};
+}
+
 static void read_points(struct reader *reader)
 {
 	struct profile *profile = reader->profile;
@@ -1338,11 +806,7 @@ static void read_points(struct reader *reader)
 		last_key = key;
 		point = &points[site->points - points + site->point_count++];
 		point->snapshot = snapshot;
-		point->totals.alloc_bytes = column_amount(&rows, 2);
-		point->totals.alloc_blocks = column_amount(&rows, 3);
-		point->totals.free_bytes = column_amount(&rows, 4);
-		point->totals.free_blocks = column_amount(&rows, 5);
-		point->totals.variance = column_variance(&rows, 6);
+		point->totals = column_totals(&rows, 2);
 	}
 }
 
@@ -1405,8 +869,8 @@ static void read_events(struct reader *reader)
 	    VEC_KEEP(reader, &reader->event_rows, &reader->profile->event_count);
 }
 
-/* ---- reading: the file
- * ----------------------------------------------------------------------------- */
+/* ---- everything -------------------------------------------------------------------------------
+ */
 
 /* All CREATE statements of a database, in one text the caller frees; NULL on failure. */
 static char *schema_text(sqlite3 *db)
@@ -1429,7 +893,7 @@ static void schema_check(struct reader *reader)
 	_cleanup_(database_close_ptr) sqlite3 *empty = NULL;
 	_cleanup_free_ char *found = NULL, *expected = NULL;
 
-	if (sqlite3_open(":memory:", &empty) || execute(empty, schema)) {
+	if (sqlite3_open(":memory:", &empty) || database_execute(empty, recording_schema)) {
 		reader->no_memory = true;
 		return;
 	}
@@ -1481,8 +945,8 @@ static void read_all(struct reader *reader)
 }
 
 /* Read an open database of 'file_bytes' bytes. */
-static int database_read(sqlite3 *db, uint64_t file_bytes, const char *path,
-			 struct profile *profile, struct err *err)
+int rows_read(sqlite3 *db, uint64_t file_bytes, const char *path, struct profile *profile,
+	      struct err *err)
 {
 	struct reader reader = {.db = db, .profile = profile, .budget = file_bytes};
 
@@ -1495,201 +959,4 @@ static int database_read(sqlite3 *db, uint64_t file_bytes, const char *path,
 	if (reader.no_memory)
 		return err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
 	return err_set(err, EINVAL, "'%s' is damaged: %s", path, reader.damage);
-}
-
-static uint32_t big_endian(const unsigned char *bytes)
-{
-	return (uint32_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
-}
-
-/* The first bytes of the file (https://www.sqlite.org/fileformat.html, 1.3): is it ours at all? */
-static int header_check(const unsigned char header[HEADER_BYTES], const char *path, struct err *err)
-{
-	uint32_t version = big_endian(header + 60);
-
-	if (memcmp(header, "SQLite format 3", 16) || big_endian(header + 68) != APPLICATION_ID)
-		return err_set(err, EINVAL, "'%s' is not a seep recording", path);
-	if (version > FORMAT_VERSION)
-		return err_set(
-		    err, EPROTO,
-		    "'%s' was written by a newer seep (format %u, this one reads up to %u)", path,
-		    version, FORMAT_VERSION);
-	/* 18, 19: rollback journal, not a write-ahead log; 56: UTF-8 */
-	if (version != FORMAT_VERSION || header[18] != 1 || header[19] != 1 ||
-	    big_endian(header + 56) != 1)
-		return err_set(err, EINVAL,
-			       "'%s' is damaged: its header is not that of a recording", path);
-	return 0;
-}
-
-static int file_check(const char *plain, const char *path, uint64_t *file_bytes, struct err *err)
-{
-	_cleanup_close_ int fd = open(plain, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	unsigned char header[HEADER_BYTES];
-	struct stat stat;
-	ssize_t got;
-
-	if (fd < 0 || fstat(fd, &stat))
-		return err_set(err, errno, "cannot open '%s': %m", path);
-	if (S_ISDIR(stat.st_mode))
-		return err_set(err, EINVAL, "'%s' is a directory, not a recording", path);
-	if (!S_ISREG(stat.st_mode))
-		return err_set(err, EINVAL, "'%s' is not a regular file", path);
-	if (!stat.st_size)
-		return err_set(err, EINVAL, "'%s' is empty, not a recording", path);
-	got = pread(fd, header, sizeof(header), 0);
-	if (got < 0)
-		return err_set(err, errno, "cannot read '%s': %m", path);
-	if (got < HEADER_BYTES)
-		return err_set(err, EINVAL, "'%s' is not a seep recording", path);
-	*file_bytes = stat.st_size;
-	return header_check(header, path, err);
-}
-
-/* Settings that make a foreign file harmless. Returns the status of the first real read. */
-static int database_guard(sqlite3 *db)
-{
-	sqlite3_extended_result_codes(db, 1);
-	sqlite3_busy_timeout(db, READER_BUSY_MS);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, 4 * TEXT_MAX_BYTES);
-	return execute(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-			   "BEGIN; SELECT count(*) FROM sqlite_schema");
-}
-
-static int database_open(const char *plain, int flags, sqlite3 **db)
-{
-	int status = sqlite3_open_v2(plain, db, flags | SQLITE_OPEN_PRIVATECACHE, NULL);
-
-	return status ? status : database_guard(*db);
-}
-
-/* Only SQLite's own words: its messages quote what is in the file. */
-static int open_error(int status, const char *path, struct err *err)
-{
-	switch (status & 0xff) {
-	case SQLITE_NOMEM:
-		return err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
-	case SQLITE_BUSY:
-		return err_set(err, EBUSY, "cannot read '%s': another program has locked it", path);
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_ERROR:
-	case SQLITE_TOOBIG:
-		return err_set(err, EINVAL, "'%s' is damaged or was cut short (%s)", path,
-			       sqlite3_errstr(status));
-	default:
-		return err_set(err, EIO, "cannot read '%s': %s", path, sqlite3_errstr(status));
-	}
-}
-
-static int file_copy(const char *from, const char *to)
-{
-	_cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	_cleanup_close_ int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	char buffer[65536];
-	ssize_t got;
-
-	if (in < 0 || out < 0)
-		return -errno;
-	while ((got = read(in, buffer, sizeof(buffer))) > 0)
-		for (ssize_t done = 0, wrote; done < got; done += wrote) {
-			wrote = write(out, buffer + done, got - done);
-			if (wrote < 0)
-				return -errno;
-		}
-	return got < 0 ? -errno : 0;
-}
-
-/*
- * Is the journal one that only gives pages of this file back? One that ends with a super-journal
- * record makes SQLite look at, and delete, another file (fileformat.html, 3).
- */
-static bool journal_is_plain(const char *journal)
-{
-	static const unsigned char magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
-	_cleanup_close_ int fd = open(journal, O_RDONLY | O_CLOEXEC);
-	unsigned char tail[8];
-	struct stat stat;
-
-	if (fd < 0 || fstat(fd, &stat) || stat.st_size < (off_t)sizeof(tail) ||
-	    pread(fd, tail, sizeof(tail), stat.st_size - sizeof(tail)) != sizeof(tail))
-		return false;
-	return memcmp(tail, magic, sizeof(tail)) != 0;
-}
-
-/* Roll back in a copy: the old pages of 'plain' lie in its journal. */
-static int copy_load(const char *plain, const char *copy, const char *path, struct profile *profile,
-		     struct err *err)
-{
-	_cleanup_free_ char *journal = NULL, *journal_copy = NULL;
-	_cleanup_(database_close_ptr) sqlite3 *db = NULL;
-	struct stat info;
-	int status;
-
-	if (asprintf(&journal, "%s-journal", plain) < 0)
-		return err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
-	if (asprintf(&journal_copy, "%s-journal", copy) < 0)
-		return err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
-	status = file_copy(plain, copy);
-	if (!status)
-		status = file_copy(journal, journal_copy);
-	if (status)
-		return err_set(err, -status, "cannot copy '%s' to roll it back: %s", path,
-			       strerror(-status));
-	if (!journal_is_plain(journal_copy))
-		return err_set(err, EINVAL, "'%s' is damaged: its journal is not of a recording",
-			       path);
-	status = database_open(copy, SQLITE_OPEN_READWRITE, &db);
-	if (status)
-		return open_error(status, path, err);
-	if (stat(copy, &info))
-		return err_set(err, errno, "cannot read '%s': %m", path);
-	return database_read(db, info.st_size, path, profile, err);
-}
-
-/* The writer was killed while it committed. */
-static int journal_load(const char *plain, const char *path, struct profile *profile,
-			struct err *err)
-{
-	const char *root = getenv("TMPDIR");
-	_cleanup_free_ char *folder = NULL, *copy = NULL;
-	int status;
-
-	if (asprintf(&folder, "%s/seep.XXXXXX", root && root[0] ? root : "/tmp") < 0 ||
-	    !mkdtemp(folder))
-		return err_set(err, errno, "cannot roll '%s' back: no temporary folder: %m", path);
-	if (asprintf(&copy, "%s/recording", folder) < 0) {
-		status = err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
-	} else {
-		_cleanup_free_ char *journal = NULL;
-
-		status = copy_load(plain, copy, path, profile, err);
-		unlink(copy);
-		if (asprintf(&journal, "%s-journal", copy) >= 0)
-			unlink(journal);
-	}
-	rmdir(folder);
-	return status;
-}
-
-int recording_load(const char *path, struct profile *profile, struct err *err)
-{
-	_cleanup_free_ char *plain = path_plain(path);
-	_cleanup_(database_close_ptr) sqlite3 *db = NULL;
-	uint64_t file_bytes;
-	int status;
-
-	if (!plain)
-		return err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
-	status = file_check(plain, path, &file_bytes, err);
-	if (status)
-		return status;
-	status = database_open(plain, SQLITE_OPEN_READONLY, &db);
-	if (status == SQLITE_READONLY_ROLLBACK)
-		return journal_load(plain, path, profile, err);
-	if (status)
-		return open_error(status, path, err);
-	return database_read(db, file_bytes, path, profile, err);
 }
