@@ -103,7 +103,24 @@ static void copy_contents(struct copy *copy, const struct elf_file *elf)
 	}
 }
 
-int elf_copy_open_fd(struct elf_file *elf, int fd, const char *name, struct err *err)
+static void copy_loaded(struct copy *copy, const struct elf_file *elf)
+{
+	for (size_t i = 0; i < elf->segment_count; i++)
+		if (elf->segments[i].p_type == PT_LOAD)
+			copy_range(copy, elf->segments[i].p_offset, elf->segments[i].p_filesz);
+}
+
+static uint64_t loaded_bytes(const struct elf_file *elf)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < elf->segment_count; i++)
+		if (elf->segments[i].p_type == PT_LOAD && elf->segments[i].p_filesz < elf->size)
+			sum += elf->segments[i].p_filesz;
+	return sum;
+}
+
+static int open_copy(struct elf_file *elf, int fd, const char *name, bool loaded, struct err *err)
 {
 	struct copy copy = {.fd = fd, .budget_bytes = READ_BYTES_MAX};
 	struct stat status;
@@ -126,6 +143,22 @@ int elf_copy_open_fd(struct elf_file *elf, int fd, const char *name, struct err 
 		return err_context(err, "'%s'", name);
 	}
 	elf->mapped = true;
+	if (loaded && loaded_bytes(elf) > ELF_COPY_LOADED_MAX) {
+		elf_file_close(elf);
+		return elf_file_open_fd(elf, fd, name, err);
+	}
 	copy_contents(&copy, elf);
+	if (loaded)
+		copy_loaded(&copy, elf);
 	return 0;
+}
+
+int elf_copy_open_fd(struct elf_file *elf, int fd, const char *name, struct err *err)
+{
+	return open_copy(elf, fd, name, false, err);
+}
+
+int elf_copy_open_loaded(struct elf_file *elf, int fd, const char *name, struct err *err)
+{
+	return open_copy(elf, fd, name, true, err);
 }

@@ -16,4 +16,13 @@ struct err;
 /* As elf_file_open_fd(): same results, closed with elf_file_close(). Reads 512 MiB at most. */
 int elf_copy_open_fd(struct elf_file *elf, int fd, const char *name, struct err *err);
 
+#define ELF_COPY_LOADED_MAX (32ULL << 20)
+
+/*
+ * As above and with everything the program is made of: code, relocations, unwind tables. A file with
+ * more than ELF_COPY_LOADED_MAX bytes of that is mapped instead (and can raise SIGBUS, if it is
+ * truncated meanwhile): few are, and memory is worth more.
+ */
+int elf_copy_open_loaded(struct elf_file *elf, int fd, const char *name, struct err *err);
+
 #endif

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "base/vec.h"
+#include "elf/elf_copy.h"
 #include "elf/elf_file.h"
 #include "elf/symtab.h"
 #include "probe/publish.h"
@@ -129,7 +130,7 @@ static int binary_read(struct binaries *binaries, struct binary *binary, const s
 {
 	struct file_key key = kernel_file_key(status);
 	struct elf_file elf;
-	int result = elf_file_open_fd(&elf, binary->fd, binary->path, err);
+	int result = elf_copy_open_loaded(&elf, binary->fd, binary->path, err);
 
 	if (result)
 		return result;
@@ -213,7 +214,7 @@ int binaries_build_full(struct binaries *binaries, struct binary *binary, struct
 	binary->full_table_tried = true;
 	if (fstat(binary->fd, &status))
 		return err_set(err, errno, "cannot read '%s': %m", binary->path);
-	result = elf_file_open_fd(&elf, binary->fd, binary->path, err);
+	result = elf_copy_open_loaded(&elf, binary->fd, binary->path, err);
 	if (result)
 		return result;
 	result = cfi_compile(&elf, CFI_ALL_ROWS, &table, err);
