@@ -40,10 +40,8 @@ static bool is_wrapper(const struct profile_frame *frame)
 	static const char *const prefixes[] = {
 	    "operator new(",
 	    "operator new[](",
-	    "std::allocator",
-	    "std::__new_allocator",
-	    "__gnu_cxx::new_allocator",
-	    "__gnu_cxx::__alloc_traits",
+	    "std::",
+	    "__gnu_cxx::",
 	    "alloc::alloc::",
 	    "alloc::raw_vec::",
 	    "__rust_alloc",
@@ -54,7 +52,9 @@ static bool is_wrapper(const struct profile_frame *frame)
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
 		if (starts_with(frame->function, prefixes[i]))
 			return true;
-	return false;
+	/* templates print their return type first: their header tells them */
+	return (frame->file && strstr(frame->file, "/include/c++/")) ||
+	       (frame->module && strstr(frame->module, "/libstdc++.so."));
 }
 
 uint32_t site_naming_frame(const struct profile *profile, const struct profile_site *site)

@@ -23,7 +23,7 @@ enum group_by {
 
 /*
  * The frame that a person would name as the place of the allocation: the leaf-most one that is
- * neither internal nor a mere wrapper of the allocator (operator new, std::allocator, Rust's
+ * neither internal nor of the language's own library (operator new, std::, Rust's
  * alloc::alloc). Index into site->frames; 0 when all are.
  */
 uint32_t site_naming_frame(const struct profile *profile, const struct profile_site *site);
