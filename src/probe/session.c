@@ -5,7 +5,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "probe/bpf_raw.h"
+#include "probe/sample_tables.h"
 
 #include "../../bpf/sample.bpf.h"
 #include "seep.skel.h"
@@ -131,23 +131,6 @@ int session_grow_ledger(struct session *session)
 	return 0;
 }
 
-static void fill_sample_tables(struct sample_tables *tables)
-{
-	for (int i = 0; i <= EXP_CELLS; i++)
-		tables->gap[i] = lround(-log((i ? (double)i : 1.0) / EXP_CELLS) *
-					(1 << EXP_UNIT_SHIFT));
-	for (int i = 0; i < FRACTION_CELLS; i++) {
-		double value = exp(-(double)i / FRACTION_CELLS) * 4294967296.0 - 1.0;
-
-		tables->exp_fraction[i] = value > 0 ? (uint32_t)llround(value) : 0;
-	}
-	for (int i = 0; i < 32; i++) {
-		double value = exp(-(double)i) * 4294967296.0;
-
-		tables->exp_whole[i] = value > 4294967295.0 ? UINT32_MAX : (uint32_t)llround(value);
-	}
-}
-
 static int publish_sample_tables(struct session *session, struct err *err)
 {
 	_cleanup_free_ struct sample_tables *tables = malloc(sizeof(*tables));
@@ -155,7 +138,7 @@ static int publish_sample_tables(struct session *session, struct err *err)
 
 	if (!tables)
 		return err_set(err, ENOMEM, "out of memory");
-	fill_sample_tables(tables);
+	sample_tables_fill(tables);
 	if (bpf_map_update_elem(bpf_map__fd(session->bpf->maps.sampling), &zero, tables, BPF_ANY))
 		return err_set(err, errno, "cannot fill the sampling table: %m");
 	return 0;
