@@ -39,6 +39,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 	[ -s port ] && break
 	sleep 0.1
 done
+[ -s port ] || { echo "demo: sessiond did not start" >&2; exit 1; }
 ./visitors "$(cat port)" 26 &
 visitors=$!
 say "sessiond runs as process $server on 127.0.0.1:$(cat port), 1000 requests/s, some visitors hang up early."
