@@ -69,7 +69,7 @@ void regions_free(struct regions *regions)
 {
 	if (!regions)
 		return;
-	vec_for_each(space, &regions->spaces)
+	vec_for_each (space, &regions->spaces)
 		free(space->items);
 	table_free(regions->sites_by_key);
 	free(regions->spaces.items);
@@ -140,28 +140,37 @@ static void count_freed(struct regions *regions, uint32_t block, uint64_t bytes)
 	regions->totals.items[state->site].free_bytes[state->age] += bytes;
 }
 
-static void drop_piece(struct regions *regions, struct space *space, size_t index)
+/* One piece less. Returns true if that was the last of its block, whose state is used again. */
+static bool release_block(struct regions *regions, uint32_t block)
 {
-	uint32_t block = space->items[index].block, *unused;
-	struct block_state *state = &regions->blocks.items[block];
+	uint32_t *unused;
 
-	remove_piece(space, index);
-	if (--state->piece_count)
-		return;
-	regions->totals.items[state->site].free_blocks++;
+	if (--regions->blocks.items[block].piece_count)
+		return false;
 	unused = vec_add(&regions->unused_blocks);
 	if (unused)
 		*unused = block;
+	return true;
 }
 
-/* Take [start, end) out of one piece. Advances *index to the next piece to look at. */
+static void drop_piece(struct regions *regions, struct space *space, size_t index)
+{
+	uint32_t block = space->items[index].block;
+
+	remove_piece(space, index);
+	if (release_block(regions, block))
+		regions->totals.items[regions->blocks.items[block].site].free_blocks++;
+}
+
+/* Take [start, end) out of one piece. Advances *index to the next piece to look at, and *cut_bytes.
+ */
 static int cut_piece(struct regions *regions, struct space *space, size_t *index, uint64_t start,
-		     uint64_t end)
+		     uint64_t end, uint64_t *cut_bytes)
 {
 	struct piece *piece = &space->items[*index];
 	uint64_t from = piece->start > start ? piece->start : start;
 	uint64_t to = piece->end < end ? piece->end : end;
-	struct piece rest = { to, piece->end, piece->block };
+	struct piece rest = {to, piece->end, piece->block};
 
 	if (from > piece->start && to < piece->end) { /* the middle: two pieces are left */
 		if (insert_piece(space, *index + 1, rest))
@@ -169,9 +178,11 @@ static int cut_piece(struct regions *regions, struct space *space, size_t *index
 		regions->blocks.items[rest.block].piece_count++;
 		space->items[*index].end = from;
 		count_freed(regions, rest.block, to - from);
+		*cut_bytes += to - from;
 		*index += 2;
 		return 0;
 	}
+	*cut_bytes += to - from;
 	count_freed(regions, piece->block, to - from);
 	if (from == piece->start && to == piece->end) {
 		drop_piece(regions, space, *index);
@@ -185,13 +196,15 @@ static int cut_piece(struct regions *regions, struct space *space, size_t *index
 	return 0;
 }
 
-static int unmap_range(struct regions *regions, struct space *space, uint64_t start, uint64_t bytes)
+/* Adds to *cut_bytes how much of the range was known. */
+static int unmap_range(struct regions *regions, struct space *space, uint64_t start, uint64_t bytes,
+		       uint64_t *cut_bytes)
 {
 	uint64_t end = start + bytes < start ? UINT64_MAX : start + bytes;
 	size_t index = first_behind(space, start);
 
 	while (index < space->count && space->items[index].start < end)
-		if (cut_piece(regions, space, &index, start, end))
+		if (cut_piece(regions, space, &index, start, end, cut_bytes))
 			return -ENOMEM;
 	return 0;
 }
@@ -199,9 +212,9 @@ static int unmap_range(struct regions *regions, struct space *space, uint64_t st
 static ssize_t get_site(struct regions *regions, const struct region_record *record)
 {
 	struct site_key key = {
-		.stack_hash = record->stack_hash,
-		.generation = record->head.generation,
-		.alloc_class = CLASS_MMAP,
+	    .stack_hash = record->stack_hash,
+	    .generation = record->head.generation,
+	    .alloc_class = CLASS_MMAP,
 	};
 	struct site_key *slot;
 	ssize_t index;
@@ -239,8 +252,8 @@ static int map_range(struct regions *regions, struct space *space,
 	block = take_block(regions);
 	if (block < 0)
 		return -ENOMEM;
-	regions->blocks.items[block] = (struct block_state){ site, age, 1 };
-	piece = (struct piece){ record->addr, end, block };
+	regions->blocks.items[block] = (struct block_state){site, age, 1};
+	piece = (struct piece){record->addr, end, block};
 	if (insert_piece(space, first_behind(space, record->addr), piece))
 		return -ENOMEM;
 	regions->totals.items[site].alloc_bytes[age] += record->bytes;
@@ -251,17 +264,20 @@ static int map_range(struct regions *regions, struct space *space,
 int regions_apply(struct regions *regions, const struct region_record *record, uint32_t age)
 {
 	struct space *space = get_space(regions, record->head.generation);
+	uint64_t moved_bytes = 0, replaced_bytes = 0;
 
 	if (!space)
 		return -ENOMEM;
 	if (age >= AGE_CLASSES)
 		age = AGE_CLASSES - 1;
 	if (record->op == REGION_MOVE &&
-	    unmap_range(regions, space, record->old_addr, record->old_bytes))
+	    unmap_range(regions, space, record->old_addr, record->old_bytes, &moved_bytes))
 		return -ENOMEM;
-	if (unmap_range(regions, space, record->addr, record->bytes))
+	if (unmap_range(regions, space, record->addr, record->bytes, &replaced_bytes))
 		return -ENOMEM;
 	if (record->op == REGION_UNMAP)
+		return 0;
+	if (record->op == REGION_MOVE && !moved_bytes)
 		return 0;
 	return map_range(regions, space, record, age);
 }
@@ -270,8 +286,12 @@ void regions_forget(struct regions *regions, uint32_t generation)
 {
 	struct space *space = find_space(regions, generation);
 
-	if (space)
-		space->count = 0;
+	if (!space)
+		return;
+	for (size_t i = 0; i < space->count; i++)
+		release_block(regions, space->items[i].block);
+	free(space->items);
+	*space = regions->spaces.items[--regions->spaces.count];
 }
 
 size_t regions_site_count(const struct regions *regions)

@@ -5,6 +5,9 @@
  * Unlike blocks of malloc, ranges can be cut anywhere: munmap may take a piece out of the middle,
  * MAP_FIXED replaces, mremap moves and grows. So they are kept here, as disjoint intervals per
  * process, and not in the kernel. A range counts as one block until its last piece is gone.
+ *
+ * What is not known here is older than the recording, or no anonymous memory at all (a mapped
+ * file): it may be moved and grow, and still does not count.
  */
 #ifndef SEEP_PROFILE_REGIONS_H
 #define SEEP_PROFILE_REGIONS_H
@@ -25,7 +28,10 @@ struct region_totals {
 struct regions *regions_new(void); /* NULL when memory is out */
 void regions_free(struct regions *regions);
 
-/* Apply one record; new ranges are born in epoch 'age'. Returns 0 or -ENOMEM. */
+/*
+ * Apply one record; new ranges are born in epoch 'age'. A REGION_MOVE of which no byte was known
+ * only replaces what lay at the new address. Returns 0 or -ENOMEM.
+ */
 int regions_apply(struct regions *regions, const struct region_record *record, uint32_t age);
 
 /* Forget the ranges of a process that ended (its totals stay). */
