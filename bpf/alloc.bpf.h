@@ -25,7 +25,15 @@
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
 
-extern bool bpf_session_is_return(void) __ksym __weak;
+/*
+ * Which half of a session runs? At the call the instruction pointer is that of the probe, at the
+ * return that of the caller. (The kernel's bpf_session_is_return() got an argument after Linux 6.18,
+ * and one object cannot call both forms.)
+ */
+static __always_inline bool session_returns(struct pt_regs *ctx)
+{
+	return ctx->ip != bpf_get_func_ip(ctx);
+}
 
 /* False: links fire in every process that maps the file (children are followed). */
 const volatile bool links_filtered = true;
@@ -35,8 +43,8 @@ const volatile bool links_filtered = true;
 #define MAP_FIXED	 0x10
 #define MAP_ANONYMOUS	 0x20
 #define MAP_STACK	 0x20000
-#define MREMAP_DONTUNMAP 4
 
+#define PAGE_BYTES	   4096ULL
 #define REQUEST_MAX_BYTES  (1ULL << 47)
 #define SAME_STACK_BYTES   (1 << 20) /* two frames further apart may be on different stacks */
 #define SIGNAL_FRAME_BYTES 1024	     /* red zone + rt_sigframe + FXSAVE area: at least this */
@@ -58,8 +66,8 @@ struct call {
 
 struct thread {
 	__u64 gap_bytes; /* to the next sample; 0: not drawn yet */
+	__u32 gap_shift; /* sample_shift when it was drawn */
 	__u32 depth;
-	__u32 pad;
 	struct call calls[PENDING_DEPTH];
 };
 
@@ -100,6 +108,11 @@ static __always_inline struct scratch *scratch_claim(void)
 static __always_inline void scratch_release(struct scratch *scratch)
 {
 	__sync_lock_test_and_set(&scratch->busy, 0);
+}
+
+static __always_inline __u64 page_align(__u64 bytes)
+{
+	return (bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
 }
 
 static __always_inline __u32 current_tgid(void)
@@ -165,9 +178,17 @@ static __noinline __u64 reg_value(struct pt_regs *ctx, __u32 reg)
 	return 0;
 }
 
+/* Nearly always still where the call put it; a call of reg_value() is not free. */
+static __always_inline __u64 first_argument(struct pt_regs *ctx, __u64 cookie)
+{
+	__u32 reg = COOKIE_REG(cookie, 0);
+
+	return reg == USER_REG_RDI ? LOAD_REG(di) : reg_value(ctx, reg);
+}
+
 /* ---- events for user space ------------------------------------------------------------------- */
 
-static __always_inline bool send_process_event(__u32 generation, __u32 event, __u64 addr)
+static __always_inline void send_process_event(__u32 generation, __u32 event, __u64 addr, bool stop)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct process_record record = {
@@ -176,10 +197,7 @@ static __always_inline bool send_process_event(__u32 generation, __u32 event, __
 		.addr = addr,
 	};
 
-	if (!bpf_ringbuf_output(&ring, &record, sizeof(record), 0))
-		return true;
-	LOSE(RING_FULL_PROCESS);
-	return false;
+	send_process_record(&record, stop);
 }
 
 /* The frames of a new site. If the ring is full, the site's next block tries again. */
@@ -211,9 +229,10 @@ static __always_inline void send_stack(struct site *site, struct walker *walker,
 static __always_inline void send_hints(struct walker *walker, __u32 generation)
 {
 	if (walker->unknown_pc)
-		send_process_event(generation, PROCESS_UNKNOWN_PC, walker->unknown_pc);
+		send_process_event(generation, PROCESS_UNKNOWN_PC, walker->unknown_pc, false);
 	if (walker->want_full_addr)
-		send_process_event(generation, PROCESS_WANT_FULL, walker->want_full_addr);
+		send_process_event(generation, PROCESS_WANT_FULL, walker->want_full_addr,
+				   false);
 }
 
 /* The walker behind global functions: the verifier looks at it once, not once a path to it. */
@@ -302,11 +321,12 @@ static __noinline int is_nested(struct pt_regs *ctx, __u64 slot, __u64 outer_slo
 static __always_inline void drop_abandoned(struct thread *thread, __u64 slot)
 {
 	for (int i = 0; i < PENDING_DEPTH; i++) {
-		__u32 top = thread->depth - 1;
+		__u32 depth = thread->depth, top = depth - 1;
 		__u64 other;
 
-		if (thread->depth == 0 || top >= PENDING_DEPTH)
+		if (depth == 0 || depth > PENDING_DEPTH)
 			return;
+		wk_mask(top, PENDING_DEPTH - 1);
 		other = thread->calls[top].slot;
 		if (other >= slot && call_is_running(other)) /* equal: a tail call */
 			return;
@@ -369,11 +389,21 @@ static __always_inline void count_unmatched(void)
 		COUNT(unmatched_frees);
 }
 
+/* The gap left, in terms of the interval of now: an exponential variable, scaled, stays one. */
+static __always_inline __u64 current_gap(struct thread *thread, __u32 shift)
+{
+	if (thread->gap_shift == shift)
+		return thread->gap_bytes;
+	if (sample_bytes << (thread->gap_shift & 31) <= 1 || shift < thread->gap_shift)
+		return 0;
+	return thread->gap_bytes << ((shift - thread->gap_shift) & 31);
+}
+
 /* Poisson sampling by bytes: decided here, before the return trap is paid for. */
-static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes)
+static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes, __u32 shift)
 {
 	struct sample_tables *tables;
-	__u64 interval = sampling_interval(), gap;
+	__u64 interval = sample_bytes << (shift & 31), gap;
 	__u32 zero = 0;
 	bool taken;
 
@@ -382,10 +412,11 @@ static __always_inline bool sample_take(struct thread *thread, __u64 size_bytes)
 	tables = bpf_map_lookup_elem(&sampling, &zero);
 	if (!tables)
 		return true;
-	gap = thread->gap_bytes;
+	gap = current_gap(thread, shift);
 	if (!gap)
 		gap = SAMPLE_GAP(tables, interval, bpf_get_prandom_u32) + 1;
 	taken = size_bytes >= gap;
+	thread->gap_shift = shift;
 	thread->gap_bytes = taken ? SAMPLE_GAP(tables, interval, bpf_get_prandom_u32) + 1 :
 				    gap - size_bytes;
 	return taken;
@@ -403,15 +434,16 @@ static __always_inline bool product(__u64 count, __u64 size, __u64 *result)
 /* Bytes asked for, from the arguments in their registers. False: the call cannot succeed. */
 static __always_inline bool requested_bytes(struct pt_regs *ctx, __u64 cookie, __u64 *bytes)
 {
-	__u64 first = reg_value(ctx, COOKIE_REG(cookie, 0));
-	__u64 second = reg_value(ctx, COOKIE_REG(cookie, 1));
+	__u64 first = first_argument(ctx, cookie), second;
 
-	switch (COOKIE_ROLE(cookie)) {
-	case ROLE_MALLOC:
+	if (COOKIE_ROLE(cookie) == ROLE_MALLOC) {
 		*bytes = first;
 		return true;
+	}
+	second = reg_value(ctx, COOKIE_REG(cookie, 1));
+	switch (COOKIE_ROLE(cookie)) {
 	case ROLE_PVALLOC:
-		*bytes = (first + 4095) & ~4095ULL;
+		*bytes = page_align(first);
 		return true;
 	case ROLE_CALLOC:
 		return product(first, second, bytes);
@@ -443,53 +475,83 @@ static __always_inline void take_old_block(struct call *call, const struct proc 
 		count_unmatched();
 }
 
-/* Returns 1 if the return is of no interest. */
-static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
+static __always_inline bool role_resizes(__u32 role)
 {
-	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie), bytes;
-	__u32 role = COOKIE_ROLE(cookie);
-	bool resizes = role == ROLE_REALLOC || role == ROLE_REALLOCARRAY;
-	struct proc *proc = NULL;
-	struct thread *thread;
-	struct call *call;
-	bool sampled;
+	return role == ROLE_REALLOC || role == ROLE_REALLOCARRAY;
+}
 
-	COUNT(alloc_hits);
-	if (count_only || (settling && !resizes) || !requested_bytes(ctx, cookie, &bytes))
-		return 1;
-	if (!links_filtered || resizes) {
-		proc = current_proc();
-		if (!proc)
-			return 1;
-	}
-	thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!thread) {
-		LOSE(NO_TASK_SLOT);
-		return 1;
-	}
-	if (thread->depth == 0 && !resizes && !sample_take(thread, bytes))
-		return 1;
-	call = call_push(ctx, thread, slot);
-	if (!call)
-		return 1;
+/* Whom does the hit belong to? NULL and 1: nobody we watch. Without lookup where that is sure. */
+static __always_inline bool is_foreign(struct proc **proc, bool needed)
+{
+	*proc = NULL;
+	if (links_filtered && !needed)
+		return false;
+	*proc = current_proc();
+	if (*proc)
+		return false;
+	COUNT(foreign_hits);
+	return true;
+}
+
+static __always_inline void fill_call(struct pt_regs *ctx, __u64 cookie, struct call *call,
+				      __u64 slot, __u64 bytes, __u32 shift)
+{
+	__u32 role = COOKIE_ROLE(cookie);
+
 	call->slot = slot;
 	call->size_bytes = bytes;
 	call->role = role;
 	call->alloc_class = COOKIE_CLASS(cookie);
 	call->has_old = 0;
-	call->sampled = 1;
-	call->sample_shift = sample_shift;
-	call->old_addr = role == ROLE_POSIX_MEMALIGN || resizes ?
-				 reg_value(ctx, COOKIE_REG(cookie, 0)) :
-				 0;
-	if (resizes && proc) {
-		take_old_block(call, proc);
-		sampled = !settling && sample_take(thread, bytes);
-		call->sampled = sampled;
-		if (!sampled && !call->has_old) {
-			thread->depth--;
+	call->sample_shift = shift;
+	call->old_addr = 0;
+	if (role == ROLE_POSIX_MEMALIGN || role_resizes(role))
+		call->old_addr = reg_value(ctx, COOKIE_REG(cookie, 0));
+}
+
+/*
+ * Remembers the call. Returns 1 if its return is of no interest. A call that is not sampled keeps
+ * its place all the same if it may end in another probed function, which would draw again.
+ */
+static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
+{
+	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie), bytes;
+	bool resizes = role_resizes(COOKIE_ROLE(cookie)), outermost, sampled = true;
+	__u32 shift = *(volatile __u32 *)&sample_shift;
+	struct thread *thread;
+	struct proc *proc;
+	struct call *call;
+
+	if (is_foreign(&proc, resizes))
+		return 1;
+	COUNT(alloc_hits);
+	if (cookie & COOKIE_STEPPED)
+		COUNT(stepped_hits);
+	if (count_only || (settling && !resizes) || !requested_bytes(ctx, cookie, &bytes))
+		return 1;
+	thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!thread) {
+		LOSE(NO_TASK_SLOT);
+		return 1;
+	}
+	outermost = thread->depth == 0;
+	if (outermost && !resizes) {
+		sampled = sample_take(thread, bytes, shift);
+		if (!sampled && !(cookie & COOKIE_MAY_NEST))
 			return 1;
-		}
+	}
+	call = call_push(ctx, thread, slot);
+	if (!call)
+		return 1;
+	fill_call(ctx, cookie, call, slot, bytes, shift);
+	if (resizes && proc)
+		take_old_block(call, proc);
+	if (resizes || !outermost)
+		sampled = !settling && sample_take(thread, bytes, shift);
+	call->sampled = sampled;
+	if (resizes && !sampled && !call->has_old && call->old_addr) {
+		thread->depth--;
+		return 1;
 	}
 	return 0;
 }
@@ -502,9 +564,10 @@ static __always_inline __u64 resulting_address(struct pt_regs *ctx, const struct
 
 	if (call->role != ROLE_POSIX_MEMALIGN)
 		return ctx->ax;
-	if ((__u32)ctx->ax != 0 ||
-	    bpf_probe_read_user(&addr, sizeof(addr), (void *)call->old_addr))
+	if ((__u32)ctx->ax != 0)
 		return 0;
+	if (bpf_probe_read_user(&addr, sizeof(addr), (void *)call->old_addr))
+		LOSE(RETURN_MISSED); /* the page is not there just now */
 	return addr;
 }
 
@@ -563,8 +626,10 @@ static __always_inline int return_from_call(struct pt_regs *ctx)
 	struct call *call;
 	__u64 addr;
 
+	if (!thread)
+		return 0;
 	COUNT(return_hits);
-	if (!thread || !thread->depth)
+	if (!thread->depth)
 		return 0;
 	call = call_pop(thread, ctx->sp - 8);
 	proc = call ? current_proc() : NULL;
@@ -599,7 +664,7 @@ int call_return(struct pt_regs *ctx)
 SEC("uprobe")
 int call_session(struct pt_regs *ctx)
 {
-	if (bpf_session_is_return())
+	if (session_returns(ctx))
 		return return_from_call(ctx);
 	return enter_call(ctx, bpf_get_attach_cookie(ctx));
 }
@@ -610,17 +675,16 @@ SEC("uprobe")
 int free_enter(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
-	struct block_key key = { .addr = reg_value(ctx, COOKIE_REG(cookie, 0)) };
+	struct block_key key = { .addr = first_argument(ctx, cookie) };
 	struct block block = {};
 	struct proc *proc;
 
-	if (!key.addr)
+	if (!key.addr || is_foreign(&proc, true))
 		return 0;
 	COUNT(free_hits);
+	if (cookie & COOKIE_STEPPED)
+		COUNT(stepped_hits);
 	if (count_only)
-		return 0;
-	proc = current_proc();
-	if (!proc)
 		return 0;
 	key.generation = proc->generation;
 	if (ledger_take(&key, &block))
@@ -670,10 +734,11 @@ static __always_inline void enter_munmap(struct pt_regs *ctx, __u64 cookie, cons
 	struct region_record record = {
 		.op = REGION_UNMAP,
 		.addr = reg_value(ctx, COOKIE_REG(cookie, 0)),
-		.bytes = reg_value(ctx, COOKIE_REG(cookie, 1)),
+		.bytes = page_align(reg_value(ctx, COOKIE_REG(cookie, 1))),
 	};
 
-	send_region(proc, &record);
+	if (record.bytes && !(record.addr & (PAGE_BYTES - 1))) /* else it fails */
+		send_region(proc, &record);
 }
 
 static __always_inline void fill_region_call(struct pt_regs *ctx, __u64 cookie, struct call *call)
@@ -699,11 +764,12 @@ static __always_inline int enter_region(struct pt_regs *ctx, __u64 cookie)
 	struct proc *proc;
 	struct call *call;
 
-	COUNT(map_hits);
-	if (count_only)
+	if (is_foreign(&proc, true))
 		return 1;
-	proc = current_proc();
-	if (!proc || called_by_allocator(proc, slot))
+	COUNT(map_hits);
+	if (cookie & COOKIE_STEPPED)
+		COUNT(stepped_hits);
+	if (count_only || called_by_allocator(proc, slot))
 		return 1;
 	thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread) {
@@ -734,7 +800,7 @@ static __always_inline int region_result(struct pt_regs *ctx, const struct call 
 		if (result > -4096ULL)
 			return 1;
 		record->addr = result;
-		record->bytes = (call->size_bytes + 4095) & ~4095ULL;
+		record->bytes = page_align(call->size_bytes);
 		record->op = REGION_MAP;
 		if (!(flags & MAP_ANONYMOUS) || (flags & MAP_STACK) || !(call->extra & PROT_MASK))
 			record->op = REGION_UNMAP; /* of what lay there, with MAP_FIXED */
@@ -744,9 +810,9 @@ static __always_inline int region_result(struct pt_regs *ctx, const struct call 
 			return 1;
 		record->op = REGION_MOVE;
 		record->addr = result;
-		record->bytes = (call->extra + 4095) & ~4095ULL;
+		record->bytes = page_align(call->extra);
 		record->old_addr = call->old_addr;
-		record->old_bytes = (call->size_bytes + 4095) & ~4095ULL;
+		record->old_bytes = page_align(call->size_bytes);
 		return 0;
 	case ROLE_SBRK:
 	case ROLE_BRK:
@@ -758,6 +824,17 @@ static __always_inline int region_result(struct pt_regs *ctx, const struct call 
 		return record->bytes == 0;
 	}
 	return 1;
+}
+
+/* Nothing new is taken, but what lives may move or be replaced. Returns 1 if there is nothing to send. */
+static __always_inline int settle_region(struct region_record *record, const struct call *call)
+{
+	if (record->op == REGION_MOVE)
+		record->op = REGION_REBASE;
+	else if (record->op == REGION_MAP)
+		record->op = REGION_UNMAP;
+	return record->op == REGION_UNMAP && call->role == ROLE_MMAP &&
+	       !(call->extra >> 32 & MAP_FIXED);
 }
 
 static __always_inline int return_from_region(struct pt_regs *ctx)
@@ -775,9 +852,9 @@ static __always_inline int return_from_region(struct pt_regs *ctx)
 	proc = call ? current_proc() : NULL;
 	if (!proc || region_result(ctx, call, &record))
 		return 0;
-	if (record.op != REGION_UNMAP) {
-		if (settling)
-			return 0;
+	if (settling && settle_region(&record, call))
+		return 0;
+	if (record.op == REGION_MAP || record.op == REGION_MOVE) {
 		scratch = scratch_claim();
 		if (!scratch)
 			return 0;
@@ -805,7 +882,7 @@ int region_return(struct pt_regs *ctx)
 SEC("uprobe")
 int region_session(struct pt_regs *ctx)
 {
-	if (bpf_session_is_return())
+	if (session_returns(ctx))
 		return return_from_region(ctx);
 	return enter_region(ctx, bpf_get_attach_cookie(ctx));
 }
@@ -819,9 +896,8 @@ int libs_changed(struct pt_regs *ctx)
 
 	if (!proc)
 		return 0;
-	if (send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0) &&
-	    (proc->flags & PROC_STOP_AT_START))
-		bpf_send_signal(SIGSTOP); /* only if user space learns of it */
+	send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0,
+			   proc->flags & PROC_STOP_AT_START);
 	return 0;
 }
 

@@ -6,7 +6,8 @@
  *	ledger_take	a block leaves the table; the caller says what that means
  *	site_freed	... it was freed: the freed side of its site's totals grows
  *
- * Global functions: the verifier looks at each once, not at every call.
+ * Global functions: the verifier looks at each once, not at every call. Keys and values they are
+ * given are copied to the stack first: map helpers of Linux 6.1 take no other memory of a caller.
  *
  * The table is a row of hash tables ('tiers'), each as large as all before it, so that memory
  * follows use. A block lies in exactly one tier: the one that was being filled at its birth.
@@ -36,6 +37,19 @@ static const struct site empty_site = { 0 };
 static __always_inline void *tier_at(__u32 index)
 {
 	return bpf_map_lookup_elem(&ledger, &index);
+}
+
+/* How many tiers there are, read again each time: a number that the verifier knows nothing of. A
+ * loop that keeps it in a register is followed once for each value that comparisons leave open. */
+static __always_inline __u32 tiers_now(void)
+{
+	return *(volatile __u32 *)&tier_count;
+}
+
+/* May tier 'index', or a later one, hold blocks? Read again each time, as above. */
+static __always_inline bool tier_was_used(__u32 index)
+{
+	return *(volatile __u32 *)&tiers_used >> index != 0;
 }
 
 static __always_inline struct sample_weight block_weight(const struct block *block)
@@ -115,31 +129,35 @@ static __always_inline struct site *site_get(const struct site_key *key, __u32 t
 }
 
 /* Takes the block at 'key' out of one tier. Copies first: a deleted element may be reused at once
- * by another CPU. Of two concurrent frees only one gets the block. */
-static __always_inline bool tier_take(void *tier, const struct block_key *key, struct block *block)
+ * by another CPU. Of two concurrent frees only one gets the block: that call returns 1. */
+__weak __noinline int tier_take(__u32 index, const struct block_key *key, struct block *block)
 {
-	struct block *found = bpf_map_lookup_elem(tier, key);
+	struct block_key own_key;
+	struct block *found;
+	void *tier;
 
+	if (!key || !block)
+		return 0;
+	own_key = *key;
+	tier = tier_at(index);
+	found = tier ? bpf_map_lookup_elem(tier, &own_key) : NULL;
 	if (!found)
-		return false;
+		return 0;
 	*block = *found;
-	return bpf_map_delete_elem(tier, key) == 0;
+	return bpf_map_delete_elem(tier, &own_key) == 0;
 }
 
 /* Takes the block out and copies it. Returns 1 if it was there. */
 __weak __noinline int ledger_take(const struct block_key *key, struct block *block)
 {
-	__u32 first = tier_current, tiers = tier_count;
+	__u32 first = tier_current;
 
 	if (!key || !block)
 		return 0;
 	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
-		void *tier;
-
-		if (i >= tiers)
+		if (!tier_was_used(i))
 			break;
-		tier = tier_at(i <= first ? first - i : i);
-		if (tier && tier_take(tier, key, block)) {
+		if (tier_take(i <= first ? first - i : i, key, block)) {
 			COUNT(ledger_deletes);
 			return 1;
 		}
@@ -160,6 +178,7 @@ static __always_inline void tier_advance(__u32 from, __u32 tiers)
 {
 	__u32 next = from + 1 < tiers ? from + 1 : 0;
 
+	__sync_fetch_and_or(&tiers_used, 1U << (next & 31)); /* before a block is put there */
 	if (__sync_val_compare_and_swap(&tier_current, from, next) == from && next + 1 == tiers)
 		announce_tier();
 }
@@ -176,13 +195,12 @@ static __always_inline void forget_stale(const struct block_key *key)
 }
 
 /* Other tiers than the one being filled may hold a stale entry for the address. */
-static __always_inline void check_other_tiers(const struct block_key *key, __u32 current_tier,
-					      __u32 tiers)
+static __always_inline void check_other_tiers(const struct block_key *key, __u32 current_tier)
 {
 	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
 		void *tier;
 
-		if (i >= tiers)
+		if (!tier_was_used(i))
 			break;
 		tier = i == current_tier ? NULL : tier_at(i);
 		if (tier && bpf_map_lookup_elem(tier, key)) {
@@ -192,32 +210,57 @@ static __always_inline void check_other_tiers(const struct block_key *key, __u32
 	}
 }
 
+/* Lists the block in one tier. Returns 0, -E2BIG if that is full, or another -errno. */
+__weak __noinline int tier_put(__u32 index, const struct block_key *key, const struct block *block)
+{
+	struct block_key own_key;
+	struct block own_block;
+	void *tier;
+	long status;
+
+	if (!key || !block)
+		return -E2BIG;
+	own_key = *key;
+	own_block = *block;
+	tier = tier_at(index);
+	if (!tier)
+		return -E2BIG;
+	status = bpf_map_update_elem(tier, &own_key, &own_block, BPF_NOEXIST);
+	if (status == -EEXIST) {
+		forget_stale(&own_key);
+		status = bpf_map_update_elem(tier, &own_key, &own_block, BPF_NOEXIST);
+	}
+	return status;
+}
+
+static __always_inline void count_refusal(long status)
+{
+	if (status != -E2BIG)
+		LOSE(UPDATE_RACE);
+	else if (tiers_now() < tier_limit)
+		LOSE(LEDGER_BUSY);
+	else
+		LOSE(LEDGER_FULL);
+}
+
 /* Lists the block. Returns 0, or counts the loss and returns 1. */
 __weak __noinline int ledger_put(const struct block_key *key, const struct block *block)
 {
-	__u32 current_tier = tier_current, tiers = tier_count;
-	long status = 0;
+	__u32 current_tier = tier_current;
+	struct block_key own_key;
+	long status = -E2BIG;
 
 	if (!key || !block)
 		return 1;
-	if (tiers > 1)
-		check_other_tiers(key, current_tier, tiers);
+	own_key = *key;
+	if (tier_was_used(1))
+		check_other_tiers(&own_key, current_tier);
 	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
-		__u32 index = current_tier + i;
-		void *tier;
+		__u32 tiers = tiers_now(), index = (current_tier + i) % tiers;
 
 		if (i >= tiers)
 			break;
-		if (index >= tiers)
-			index -= tiers;
-		tier = tier_at(index);
-		if (!tier)
-			continue;
-		status = bpf_map_update_elem(tier, key, block, BPF_NOEXIST);
-		if (status == -EEXIST) {
-			forget_stale(key);
-			status = bpf_map_update_elem(tier, key, block, BPF_NOEXIST);
-		}
+		status = tier_put(index, key, block);
 		if (status != -E2BIG)
 			break;
 		tier_advance(index, tiers);
@@ -226,12 +269,7 @@ __weak __noinline int ledger_put(const struct block_key *key, const struct block
 		COUNT(ledger_inserts);
 		return 0;
 	}
-	if (status != -E2BIG)
-		LOSE(UPDATE_RACE);
-	else if (tiers < tier_limit)
-		LOSE(LEDGER_BUSY);
-	else
-		LOSE(LEDGER_FULL);
+	count_refusal(status);
 	return 1;
 }
 

@@ -28,8 +28,12 @@ __u32 sample_shift = 0;
 /* Ledger tables that exist, and the one that is being filled. */
 __u32 tier_count = 0;
 __u32 tier_current = 0;
+/* Bit for each table that a block was ever put in: the others need not be searched. */
+__u32 tiers_used = 1;
 /* Probes only count, as 'seep doctor' measures a process' allocation rate. */
 __u32 count_only = 0;
+/* 1: programs started by us may be stopped until their probes are in place (PROC_STOP_AT_START). */
+__u32 may_stop = 0;
 /* Source of generations; user space draws from it too. */
 __u32 last_generation = 0;
 
@@ -45,12 +49,14 @@ struct {
 
 /* ---- unwinding: bpf/unwind.bpf.h ------------------------------------------------------------- */
 
+/* Templates of inner maps give sizes, not types: user space makes those maps without BTF, and to
+ * Linux 6.1 a map with BTF is never of the same kind as one without. */
 struct row_shard {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, ROWS_PER_SHARD);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct unwind_row);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct unwind_row));
 };
 
 struct {
@@ -83,8 +89,8 @@ struct ledger_tier {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct block_key);
-	__type(value, struct block);
+	__uint(key_size, sizeof(struct block_key));
+	__uint(value_size, sizeof(struct block));
 };
 
 struct {

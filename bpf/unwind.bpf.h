@@ -189,6 +189,11 @@ struct walker {
 	__u64 unknown_pc;     /* code of no mapping in the slice (PROCESS_UNKNOWN_PC) */
 	__u64 want_full_addr; /* a signal interrupted code without full table (PROCESS_WANT_FULL) */
 	__u32 slice_first, slice_count;
+	/*
+	 * Where a binary search stands. Kept here, and volatile, so that each halving begins with
+	 * numbers of which the verifier knows nothing: in registers it follows every way down.
+	 */
+	volatile __u32 search_first, search_count;
 	__u8 interrupted;  /* pc is where a signal came, not inside a call */
 	__u8 guessed;	   /* pc comes from a frame pointer: may be anything */
 	__u8 keeps_frames; /* 0: only the flags of the record matter */
@@ -253,26 +258,24 @@ static __always_inline bool walk_mapping_holds(const struct mapping *mapping, __
 }
 
 /* The last mapping of the process' slice that starts at or below pc. */
-static __always_inline const struct mapping *walk_search_slice(const struct walker *w)
+static __always_inline const struct mapping *walk_search_slice(struct walker *w)
 {
-	const struct mapping *best = NULL;
-	__u32 first = w->slice_first, count = w->slice_count;
-
-	for (int i = 0; i < WALK_SLICE_STEPS && count; i++) {
-		__u32 half = count >> 1;
-		const struct mapping *middle = wk_mapping(first + half);
+	w->search_first = w->slice_first;
+	w->search_count = w->slice_count;
+	for (int i = 0; i < WALK_SLICE_STEPS; i++) {
+		__u32 count = w->search_count, half = count >> 1, index = w->search_first + half;
+		const struct mapping *middle = count ? wk_mapping(index) : NULL;
 
 		if (!middle)
 			break;
 		if (middle->start <= w->pc) {
-			best = middle;
-			first += half + 1;
-			count -= half + 1;
+			w->search_first = index + 1;
+			w->search_count = count - half - 1;
 		} else {
-			count = half;
+			w->search_count = half;
 		}
 	}
-	return best;
+	return w->search_first > w->slice_first ? wk_mapping(w->search_first - 1) : NULL;
 }
 
 /* Code that the slice does not cover: libraries loaded since, or just-in-time compiled code. */
@@ -337,32 +340,35 @@ static __always_inline __s32 walk_row_offset(const struct unwind_row *row)
 static __always_inline void walk_search_rows(struct walker *w, const struct table_ref *table,
 					     __u32 pc)
 {
-	const struct unwind_row *best = NULL, *wide;
-	__u32 first = table->first, count = table->count;
+	const struct unwind_row *best, *wide;
 	wk_shard_t shard = wk_shard(table->shard);
 
 	if (!shard)
 		return;
-	for (int i = 0; i < WALK_ROW_STEPS && count; i++) {
-		__u32 half = count >> 1;
-		const struct unwind_row *middle = wk_row(shard, first + half);
+	w->search_first = table->first;
+	w->search_count = table->count;
+	for (int i = 0; i < WALK_ROW_STEPS; i++) {
+		__u32 count = w->search_count, half = count >> 1, index = w->search_first + half;
+		const struct unwind_row *middle = count ? wk_row(shard, index) : NULL;
 
 		if (!middle)
-			return;
+			break;
 		if (middle->pc <= pc) {
-			best = middle;
-			first += half + 1;
-			count -= half + 1;
+			w->search_first = index + 1;
+			w->search_count = count - half - 1;
 		} else {
-			count = half;
+			w->search_count = half;
 		}
 	}
+	if (w->search_count || w->search_first <= table->first)
+		return;
+	best = wk_row(shard, w->search_first - 1);
 	if (!best)
 		return;
 	w->row = *best;
 	if (w->row.kind != UNWIND_WIDE)
 		return;
-	wide = wk_row(shard, first - 2);
+	wide = wk_row(shard, w->search_first - 2);
 	if (wide)
 		w->wide_offset = walk_row_offset(wide);
 }
@@ -578,6 +584,8 @@ static long walk_next(__u32 index, struct walk_context *context)
 	int end = walk_step(context->w);
 
 	if (end == WALK_GOES_ON)
+		end = walk_step(context->w);
+	if (end == WALK_GOES_ON)
 		return 0;
 	context->w->record.end_reason = end;
 	return 1;
@@ -620,7 +628,7 @@ static __always_inline void walk_to_end(struct walker *w, int end)
 	struct walk_context context = {.w = w};
 
 	if (end == WALK_GOES_ON)
-		wk_loop(STACK_MAX_FRAMES + 1, walk_next, &context);
+		wk_loop(STACK_MAX_FRAMES / 2 + 1, walk_next, &context);
 	else
 		w->record.end_reason = end;
 	if (w->record.end_reason != WALK_END_STOP)

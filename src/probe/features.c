@@ -3,7 +3,6 @@
 #include "probe/features.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
@@ -37,30 +36,26 @@ static int load_trivial(enum bpf_prog_type type, unsigned int attach_type)
 			     &options);
 }
 
-static bool can_load(unsigned int attach_type)
+/*
+ * Kernels load the program whatever attach type it names, so one must try to attach it. A directory
+ * is no file to probe: who knows the attach type says EBADF (bpf_uprobe_multi_link_attach() in
+ * Linux kernel/trace/bpf_trace.c), who does not says EINVAL.
+ */
+static bool can_attach(unsigned int attach_type)
 {
 	_cleanup_close_ int fd = load_trivial(BPF_PROG_TYPE_KPROBE, attach_type);
+	unsigned long offset = 0;
+	const struct uprobe_multi_request request = {
+		.path = "/",
+		.offsets = &offset,
+		.count = 1,
+		.attach_type = attach_type,
+	};
+	int link = fd < 0 ? fd : bpf_raw_uprobe_multi(fd, &request);
 
-	return fd >= 0;
-}
-
-/* The session's kfunc must be there, too. Its prototype without arguments is the one we call. */
-static bool has_session_kfunc(void)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	const struct btf_type *function;
-	bool found = false;
-	int id;
-
-	if (!btf)
-		return false;
-	id = btf__find_by_name_kind(btf, "bpf_session_is_return", BTF_KIND_FUNC);
-	if (id > 0) {
-		function = btf__type_by_id(btf, btf__type_by_id(btf, id)->type);
-		found = function && btf_vlen(function) == 0;
-	}
-	btf__free(btf);
-	return found;
+	if (link >= 0)
+		close(link);
+	return link == -EBADF;
 }
 
 static bool helper_works(enum bpf_func_id helper)
@@ -83,9 +78,9 @@ static void probe_all(struct features *features)
 	has[FEATURE_COOKIE] = helper_works(BPF_FUNC_get_attach_cookie);
 	has[FEATURE_LOOP] = helper_works(BPF_FUNC_loop);
 	has[FEATURE_FIND_VMA] = helper_works(BPF_FUNC_find_vma);
-	has[FEATURE_UPROBE_MULTI] = can_load(ATTACH_UPROBE_MULTI);
+	has[FEATURE_UPROBE_MULTI] = can_attach(ATTACH_UPROBE_MULTI);
 	has[FEATURE_UPROBE] = has[FEATURE_UPROBE_MULTI] || has_uprobe_pmu();
-	has[FEATURE_UPROBE_SESSION] = can_load(ATTACH_UPROBE_SESSION) && has_session_kfunc();
+	has[FEATURE_UPROBE_SESSION] = can_attach(ATTACH_UPROBE_SESSION);
 }
 
 static void apply_overrides(struct features *features)
