@@ -23,4 +23,22 @@ static __always_inline struct counters *counters_here(void)
 #define COUNT(member) COUNT_ADD(member, 1)
 #define LOSE(reason)  COUNT(losses[LOSS_##reason])
 
+/*
+ * Tell user space about a process; with 'stop' it gets a SIGSTOP. The signal comes before the record
+ * is visible, so that it cannot overtake the SIGCONT of whoever reads it; without record no signal.
+ */
+static __always_inline void send_process_record(const struct process_record *record, bool stop)
+{
+	struct process_record *slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
+
+	if (!slot) {
+		LOSE(RING_FULL_PROCESS);
+		return;
+	}
+	*slot = *record;
+	if (stop && may_stop)
+		bpf_send_signal(SIGSTOP);
+	bpf_ringbuf_submit(slot, 0);
+}
+
 #endif

@@ -17,21 +17,13 @@ static __always_inline __u32 next_generation(void)
 	return __sync_fetch_and_add(&last_generation, 1) + 1;
 }
 
-static __always_inline bool send_record(const struct process_record *record)
-{
-	if (!bpf_ringbuf_output(&ring, (void *)record, sizeof(*record), 0))
-		return true;
-	LOSE(RING_FULL_PROCESS);
-	return false;
-}
-
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_exec, struct task_struct *task)
+int BPF_PROG(process_exec, struct task_struct *task, int old_pid)
 {
 	__u32 tgid = task->tgid;
 	struct proc *proc = bpf_map_lookup_elem(&procs, &tgid);
 	struct process_record record = {
-		.head = { RECORD_PROCESS, tgid, 0, task->pid },
+		.head = { RECORD_PROCESS, tgid, 0, old_pid }, /* not tgid: another thread did it */
 		.event = PROCESS_EXEC,
 	};
 
@@ -43,8 +35,7 @@ int BPF_PROG(process_exec, struct task_struct *task)
 	proc->slice = 0;
 	proc->generation = next_generation();
 	record.other_generation = proc->generation;
-	if (send_record(&record) && (proc->flags & PROC_STOP_AT_START))
-		bpf_send_signal(SIGSTOP); /* only if user space learns of it */
+	send_process_record(&record, proc->flags & PROC_STOP_AT_START);
 	return 0;
 }
 
@@ -78,7 +69,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 			record.other_generation = 0;
 		}
 	}
-	send_record(&record);
+	send_process_record(&record, false);
 	return 0;
 }
 
@@ -98,7 +89,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	record.head.generation = proc->generation;
 	record.start_time_ns = proc->start_time_ns;
 	bpf_map_delete_elem(&procs, &tgid);
-	send_record(&record);
+	send_process_record(&record, false);
 	return 0;
 }
 

@@ -200,6 +200,7 @@ enum region_op {
 	REGION_MAP = 1, /* [addr, addr + bytes) is new; replaces what lay there */
 	REGION_UNMAP,	/* [addr, addr + bytes) is gone */
 	REGION_MOVE,	/* [old_addr, old_addr + old_bytes) went to [addr, addr + bytes) */
+	REGION_REBASE,	/* the same while settling: it keeps its site and does not grow */
 };
 struct region_record {
 	struct record_head head;
@@ -286,6 +287,8 @@ struct counters {
 	__u64 failed_allocs;	/* the allocator returned NULL */
 	__u64 ledger_inserts;
 	__u64 ledger_deletes;
+	__u64 stepped_hits;  /* those of the hits that were single-stepped */
+	__u64 foreign_hits;  /* in processes that are not watched (children are followed) */
 	__u64 ring_retries; /* stacks that the ring had no room for; sent again later */
 };
 
@@ -321,7 +324,7 @@ enum probe_role {
 #define USER_REG_R8	8
 
 /*
- * role:8 | class:4 | reg0:4 | reg1:4 | reg2:4 | sp_delta8:8
+ * role:8 | class:4 | reg0:4 | reg1:4 | reg2:4 | sp_delta8:8 | flags:2
  * regN: register that holds argument N at the probed instruction. sp_delta8: the return address
  * is at rsp + 8 * sp_delta8 there.
  */
@@ -332,5 +335,7 @@ enum probe_role {
 #define COOKIE_CLASS(c)	   ((__u32)((c) >> 8) & 0xf)
 #define COOKIE_REG(c, n)   ((__u32)((c) >> (12 + 4 * (n))) & 0xf)
 #define COOKIE_SP_DELTA(c) ((__u32)((c) >> 24) & 0xff)
+#define COOKIE_STEPPED	   (1ULL << 32) /* the kernel single-steps the probed instruction */
+#define COOKIE_MAY_NEST	   (1ULL << 33) /* the function may end in another probed one */
 
 #endif

@@ -817,6 +817,19 @@ static bool plan_allocates(const struct probe_plan *plan)
 	return false;
 }
 
+/*
+ * Plain malloc and, where it is known, calloc do their work themselves. Others may go on in malloc:
+ * glibc's realloc(NULL) and memalign for small alignments do, musl's calloc does.
+ */
+static bool point_may_nest(const struct probe_point *point, enum allocator_kind kind)
+{
+	const uint32_t known = KIND(GLIBC) | KIND(JEMALLOC) | KIND(TCMALLOC);
+
+	if (point->role == ROLE_MALLOC && !strcmp(point->function, "malloc"))
+		return false;
+	return !(point->role == ROLE_MALLOC || point->role == ROLE_CALLOC) || !(known & 1U << kind);
+}
+
 static int fill_plan(const struct survey *survey, struct probe_plan *plan)
 {
 	for (size_t i = 0; i < survey->candidates.count; i++) {
@@ -827,6 +840,8 @@ static int fill_plan(const struct survey *survey, struct probe_plan *plan)
 			return status;
 	}
 	plan->kind = survey->kind;
+	for (size_t i = 0; i < plan->count; i++)
+		plan->items[i].may_nest = point_may_nest(&plan->items[i], plan->kind);
 	plan->is_library = !survey->dynamic.is_program && plan_allocates(plan);
 	if (survey->dynamic.is_program && !survey->dynamic.has_needed &&
 	    !segment_of_type(survey->elf, PT_INTERP) && !plan_allocates(plan))
@@ -877,5 +892,6 @@ uint64_t allocator_cookie(const struct probe_point *point)
 	const struct probe_site *site = &point->site;
 
 	return COOKIE(point->role, point->alloc_class, site->regs[0], site->regs[1], site->regs[2],
-		      site->sp_delta8);
+		      site->sp_delta8) |
+	       (site->emulated ? 0 : COOKIE_STEPPED) | (point->may_nest ? COOKIE_MAY_NEST : 0);
 }

@@ -46,6 +46,7 @@ struct probe_point {
 	uint64_t file_offset; /* of the probed instruction: what uprobe wants */
 	struct probe_site
 	    site;	   /* 'regs' are those of the role's arguments, as the cookie has them */
+	bool may_nest;	     /* it may end in another function that is probed too */
 	bool needs_return; /* the role yields an address: a return probe goes with it */
 	uint64_t return_file_offset; /* where the return probe goes: same as file_offset, as sites
 				      * of such functions keep rsp */
