@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -27,7 +28,11 @@
 #define SWEEP_BATCH	  4096
 #define SWEEP_STEPS	  8 /* batches per session_poll() */
 
-/* ---- loading ---------------------------------------------------------------------------------- */
+/* PROC_PID_INIT_INO, include/linux/proc_ns.h: the initial pid namespace has this inode, always. */
+#define INITIAL_PID_NAMESPACE 0xEFFFFFFCU
+
+/* ---- loading ----------------------------------------------------------------------------------
+ */
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -36,13 +41,34 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
-/* Before Linux 5.11 maps counted as locked memory. Failure is no error: newer kernels do not care,
- * and the load itself says when it is not enough. */
-static void raise_memlock(void)
+/*
+ * Before Linux 5.11 maps counted as locked memory; and where uprobe_multi is missing each probe
+ * takes two files. Failure is no error: who runs out of one of them says so.
+ */
+static void raise_limits(void)
 {
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY}, files;
 
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+/* The kernel names processes by their ids in the initial namespace, /proc and our user by ours. */
+static int check_pid_namespace(struct err *err)
+{
+	struct stat namespace;
+
+	if (stat("/proc/self/ns/pid", &namespace))
+		return err_set(err, errno, "cannot read '/proc/self/ns/pid': %m");
+	if (namespace.st_ino == INITIAL_PID_NAMESPACE)
+		return 0;
+	return err_set(
+	    err, EPERM,
+	    "cannot tell processes apart from inside a pid namespace; run on the host, or "
+	    "in a container that shares its process ids (--pid=host)");
 }
 
 /* Either entry and return programs, or one session program; attach types as they will be used. */
@@ -52,7 +78,8 @@ static void choose_programs(struct session *session)
 	bool sessions = session->features.has[FEATURE_UPROBE_SESSION];
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, session->bpf->obj) {
+	bpf_object__for_each_program(program, session->bpf->obj)
+	{
 		const char *name = bpf_program__name(program);
 		bool is_session = strstr(name, "_session") != NULL;
 		bool is_half = !strcmp(name, "call_enter") || !strcmp(name, "call_return") ||
@@ -213,13 +240,13 @@ static int prepare(struct session *session, struct err *err)
 	status = session_grow_ledger(session);
 	if (status)
 		return err_set(err, -status, "cannot create the ledger: %s", strerror(-status));
-	session->ring = ring_buffer__new(bpf_map__fd(session->bpf->maps.ring), on_ring_record,
-					 session, NULL);
+	session->ring =
+	    ring_buffer__new(bpf_map__fd(session->bpf->maps.ring), on_ring_record, session, NULL);
 	if (!session->ring)
 		return err_set(err, errno, "cannot open the ring buffer: %m");
 	session->cpu_count = libbpf_num_possible_cpus();
-	session->cpu_counters = calloc(session->cpu_count > 0 ? session->cpu_count : 1,
-				       sizeof(struct counters));
+	session->cpu_counters =
+	    calloc(session->cpu_count > 0 ? session->cpu_count : 1, sizeof(struct counters));
 	if (session->cpu_count <= 0 || !session->cpu_counters)
 		return err_set(err, ENOMEM, "out of memory");
 	return 0;
@@ -232,8 +259,10 @@ int session_open(struct session *session, const struct session_options *options,
 	memset(session, 0, sizeof(*session));
 	session->options = *options;
 	libbpf_set_print(print_libbpf);
-	raise_memlock();
-	status = features_detect(&session->features, err);
+	raise_limits();
+	status = check_pid_namespace(err);
+	if (!status)
+		status = features_detect(&session->features, err);
 	if (!status)
 		status = features_check(&session->features, err);
 	if (status)
@@ -262,7 +291,8 @@ void session_close(struct session *session)
 	memset(session, 0, sizeof(*session));
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading ------------------------------------------------------------------------------------
+ */
 
 int session_ring_fd(const struct session *session)
 {
@@ -317,25 +347,49 @@ int session_read_counters(struct session *session, struct counters *sum)
 	return 0;
 }
 
-/* ---- blocks of ended processes --------------------------------------------------------------------- */
+/* ---- blocks of ended processes
+ * --------------------------------------------------------------------- */
 
 void session_forget_blocks(struct session *session, uint32_t generation)
 {
 	uint32_t *item = vec_add(&session->dead_generations);
 
-	if (!item)
-		return;
-	*item = generation;
-	session->sweep_tier = 0; /* begin again: this one's blocks may lie behind us */
+	if (item)
+		*item = generation;
+}
+
+static int compare_generations(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* Those that are dead now are searched for in all tiers; who dies meanwhile waits for the next
+ * pass, so that each pass ends, however often processes do. */
+static void begin_pass(struct session *session)
+{
+	session->pass_count = session->dead_generations.count;
+	session->sweep_tier = 0;
 	session->sweep_begun = false;
+	if (session->pass_count)
+		qsort(session->dead_generations.items, session->pass_count, sizeof(uint32_t),
+		      compare_generations);
+}
+
+static void end_pass(struct session *session)
+{
+	session->dead_generations.count -= session->pass_count;
+	memmove(session->dead_generations.items,
+		session->dead_generations.items + session->pass_count,
+		session->dead_generations.count * sizeof(uint32_t));
+	begin_pass(session);
 }
 
 static bool is_dead(const struct session *session, uint32_t generation)
 {
-	for (size_t i = 0; i < session->dead_generations.count; i++)
-		if (session->dead_generations.items[i] == generation)
-			return true;
-	return false;
+	return bsearch(&generation, session->dead_generations.items, session->pass_count,
+		       sizeof(generation), compare_generations);
 }
 
 /* One batch of one tier. Returns false when the last tier is through. */
@@ -363,15 +417,23 @@ static void sweep_dead_blocks(struct session *session)
 	_cleanup_free_ struct block_key *keys = NULL;
 	_cleanup_free_ struct block *blocks = NULL;
 
-	if (!session->dead_generations.count)
+	if (!session->pass_count)
+		begin_pass(session);
+	if (!session->pass_count)
 		return;
 	keys = calloc(SWEEP_BATCH, sizeof(*keys));
 	blocks = calloc(SWEEP_BATCH, sizeof(*blocks));
-	for (int step = 0; keys && blocks && step < SWEEP_STEPS; step++)
-		if (!sweep_batch(session, keys, blocks)) {
-			session->dead_generations.count = 0;
-			return;
-		}
+	for (int step = 0; keys && blocks && session->pass_count && step < SWEEP_STEPS; step++)
+		if (!sweep_batch(session, keys, blocks))
+			end_pass(session);
+}
+
+void session_forget_sites(struct session *session, const struct site_key *keys, size_t count)
+{
+	int fd = bpf_map__fd(session->bpf->maps.sites);
+
+	for (size_t i = 0; i < count; i++)
+		bpf_map_delete_elem(fd, &keys[i]);
 }
 
 int session_poll(struct session *session,
@@ -389,7 +451,8 @@ int session_poll(struct session *session,
 	return count;
 }
 
-/* ---- settings ---------------------------------------------------------------------------------------- */
+/* ---- settings
+ * ---------------------------------------------------------------------------------------- */
 
 uint32_t session_next_generation(struct session *session)
 {
@@ -414,6 +477,27 @@ bool session_is_settling(const struct session *session)
 void session_set_sample_shift(struct session *session, uint32_t shift)
 {
 	__atomic_store_n(&session->bpf->bss->sample_shift, shift, __ATOMIC_RELAXED);
+}
+
+void session_allow_stopping(struct session *session)
+{
+	__atomic_store_n(&session->bpf->bss->may_stop, 1, __ATOMIC_RELAXED);
+}
+
+void session_stop_following(struct session *session)
+{
+	struct seep_bpf *bpf = session->bpf;
+
+	__atomic_store_n(&bpf->bss->may_stop, 0, __ATOMIC_SEQ_CST);
+	bpf_link__destroy(bpf->links.process_exec);
+	bpf_link__destroy(bpf->links.process_fork);
+	bpf_link__destroy(bpf->links.process_exit);
+	bpf->links.process_exec = bpf->links.process_fork = bpf->links.process_exit = NULL;
+}
+
+int session_procs_fd(const struct session *session)
+{
+	return bpf_map__fd(session->bpf->maps.procs);
 }
 
 uint64_t session_sample_bytes(const struct session *session)

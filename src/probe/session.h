@@ -24,10 +24,10 @@ struct err;
 struct seep_bpf;
 
 struct session_options {
-	uint64_t sample_bytes;	 /* 1: exact */
-	uint64_t max_blocks;	 /* ledger capacity, rounded up to a power of two of 128 Ki */
-	bool links_filtered;	 /* probes fire in the target processes only */
-	bool count_only;	 /* probes count and do nothing else */
+	uint64_t sample_bytes; /* 1: exact */
+	uint64_t max_blocks;   /* ledger capacity, rounded up to a power of two of 128 Ki */
+	bool links_filtered;   /* probes fire in the target processes only */
+	bool count_only;       /* probes count and do nothing else */
 };
 
 struct session {
@@ -38,10 +38,10 @@ struct session {
 	int tier_fds[LEDGER_MAX_TIERS];
 	uint32_t tier_count, tier_limit;
 	int cpu_count;
-	struct counters *cpu_counters; /* one per possible CPU */
+	struct counters *cpu_counters;		   /* one per possible CPU */
 	struct unwind_row *shards[ROW_SHARDS_MAX]; /* mmaped */
 	uint32_t shard_count;
-	uint32_t shard_used; /* rows taken in the last shard */
+	uint32_t shard_used;	  /* rows taken in the last shard */
 	struct mapping *mappings; /* mmaped, MAPPINGS_MAX */
 	int (*on_record)(void *context, const struct record_head *record, size_t bytes);
 	void *context;
@@ -49,11 +49,15 @@ struct session {
 		uint32_t *items;
 		size_t count, capacity;
 	} dead_generations; /* whose blocks are being removed */
+	size_t pass_count;  /* the first of them: those that this pass removes, sorted; 0: none */
 	uint32_t sweep_tier, sweep_cursor; /* where the removal stands */
 	bool sweep_begun;
 };
 
-/* Load the BPF object. Returns 0; -EPERM, -ENOSYS, ... with one line. */
+/*
+ * Load the BPF object. Raises the limits of locked memory and open files of this process. Returns
+ * 0; -EPERM (also in a pid namespace other than the initial one), -ENOSYS, ... with one line.
+ */
 int session_open(struct session *session, const struct session_options *options, struct err *err);
 void session_close(struct session *session);
 
@@ -82,10 +86,13 @@ int session_read_sites(struct session *session,
 int session_read_counters(struct session *session, struct counters *sum);
 
 /*
- * A process ended: its blocks leave the ledger (its sites stay, for the report). Done in small
- * steps by session_poll(), because millions of blocks take a second.
+ * A process ended: its blocks leave the ledger (its sites stay until session_forget_sites()). Done
+ * in small steps by session_poll(), because millions of blocks take a second.
  */
 void session_forget_blocks(struct session *session, uint32_t generation);
+
+/* Sites of ended processes, read for the last time, leave the kernel's table. */
+void session_forget_sites(struct session *session, const struct site_key *keys, size_t count);
 
 uint32_t session_next_generation(struct session *session);
 void session_set_age(struct session *session, uint32_t age);
@@ -93,6 +100,13 @@ void session_set_settling(struct session *session, bool settling);
 bool session_is_settling(const struct session *session);
 /* Sampling interval becomes sample_bytes << shift for new blocks. */
 void session_set_sample_shift(struct session *session, uint32_t shift);
+/* From here on programs started by us may be stopped at their start (abi.h PROC_STOP_AT_START). */
+void session_allow_stopping(struct session *session);
+/* No exec, fork or exit is looked at any more, and nobody is stopped. */
+void session_stop_following(struct session *session);
+/* The kernel's table of watched processes: tgid -> struct proc. */
+int session_procs_fd(const struct session *session);
+
 /* What it is now, in bytes; 1: exact. */
 uint64_t session_sample_bytes(const struct session *session);
 void session_set_count_only(struct session *session, bool count_only);
