@@ -25,6 +25,8 @@
 #define RETENTION_FLOOR	  0.01
 #define PAIRS_BUDGET	  15e6 /* of Theil-Sen over all sites: some 0.2 s */
 #define SERIES_FEWEST	  30
+#define RISES_LEAST	  3    /* separate steps in which a site that keeps growing rose */
+#define APART_PART	  0.05 /* of its process's life: what is closer is one step */
 
 /* What is the same for all sites of a profile. */
 struct ranker {
@@ -344,6 +346,68 @@ static double rate_ahead(double late_rate, double ratio)
 	return late_rate * (ratio + ratio * ratio + ratio * ratio * ratio) / 3;
 }
 
+/* The time in which the process of a site was seen. */
+struct life {
+	double begin_s, end_s;
+};
+
+static struct life site_life(const struct ranker *ranker, const struct profile_site *site)
+{
+	double last_s = ranker->count ? ranker->time_s[ranker->count - 1] : 0;
+	const struct profile_process *process;
+	struct life life = {ranker->count ? ranker->time_s[0] : 0, last_s};
+
+	if (site->process >= ranker->profile->process_count)
+		return life;
+	process = &ranker->profile->processes[site->process];
+	life.begin_s = fmax(life.begin_s, process->begin_ns / (double)NS_PER_S);
+	if (process->end_ns > process->begin_ns)
+		life.end_s = fmin(last_s, process->end_ns / (double)NS_PER_S);
+	return life;
+}
+
+/* Snapshots of a life that are not next to each other, its beginning included: those taken because
+ * another process came or went tell nothing new. */
+static uint32_t snapshots_apart(const struct ranker *ranker, struct life life)
+{
+	double apart_s = (life.end_s - life.begin_s) * APART_PART, last_s = life.begin_s;
+	uint32_t count = ranker->count > 0;
+
+	for (size_t i = 0; i < ranker->count; i++) {
+		double time_s = ranker->time_s[i];
+
+		if (time_s > life.end_s || time_s <= last_s || time_s - last_s < apart_s)
+			continue;
+		last_s = time_s;
+		count++;
+	}
+	return count;
+}
+
+/* Steps in which the site rose, no two of them close together. */
+static unsigned int rises_apart(const struct series *series, struct life life)
+{
+	double apart_s = (life.end_s - life.begin_s) * APART_PART, last_s = -INFINITY;
+	unsigned int count = 0;
+
+	for (size_t i = 1; i < series->count; i++) {
+		if (series->live[i] <= series->live[i - 1] || series->time_s[i] - last_s < apart_s)
+			continue;
+		last_s = series->time_s[i];
+		count++;
+	}
+	return count;
+}
+
+/* What grew in fewer steps than it takes to see a habit. With few snapshots there are no more. */
+static bool is_one_off(const struct series *series, const struct ranked_site *ranked,
+		       struct life life)
+{
+	if (ranked->snapshots < RANK_FEW)
+		return ranked->end.alloc_blocks < RISES_LEAST;
+	return rises_apart(series, life) < RISES_LEAST;
+}
+
 /* A site that grew and never fell far. Sets the rate at which it goes on. */
 static enum site_verdict verdict_of_growth(const struct ranker *ranker, const struct series *series,
 					   const struct ages *ages, double *rate)
@@ -374,9 +438,10 @@ static enum site_verdict verdict_of_growth(const struct ranker *ranker, const st
 	return VERDICT_LEAK;
 }
 
-static enum site_verdict verdict_choose(const struct ranker *ranker, const struct series *series,
-					const struct ages *ages, const struct ranked_site *ranked,
-					double *rate)
+/* What the shape says, before it is asked whether there is enough of it. */
+static enum site_verdict verdict_of_shape(const struct ranker *ranker, const struct series *series,
+					  const struct ages *ages, const struct ranked_site *ranked,
+					  double *rate)
 {
 	struct legs legs = series_legs(series);
 	bool grew = ranked->growth_bytes > 2 * ranked->error_bytes;
@@ -397,6 +462,19 @@ static enum site_verdict verdict_choose(const struct ranker *ranker, const struc
 	if (ranked->growth_bytes < -2 * ranked->error_bytes)
 		return VERDICT_SHRINKING;
 	return grew ? verdict_of_growth(ranker, series, ages, rate) : VERDICT_STEADY;
+}
+
+static enum site_verdict verdict_choose(const struct ranker *ranker, const struct series *series,
+					const struct ages *ages, const struct ranked_site *ranked,
+					double *rate)
+{
+	enum site_verdict verdict = verdict_of_shape(ranker, series, ages, ranked, rate);
+
+	if (verdict != VERDICT_LEAK && verdict != VERDICT_GROWING)
+		return verdict;
+	if (is_one_off(series, ranked, site_life(ranker, ranked->site)))
+		return VERDICT_PLATEAU;
+	return ranked->snapshots < RANK_FEW ? VERDICT_GROWING : verdict;
 }
 
 static double score_of(const struct ranker *ranker, const struct ranked_site *ranked, double rate)
@@ -430,6 +508,7 @@ static void site_rank(const struct ranker *ranker, const struct profile_site *si
 	ages = ages_read(ranker, site, &series, ranked->end);
 	ranked->survival = ages.survival;
 	ranked->retention = ages.retention;
+	ranked->snapshots = snapshots_apart(ranker, site_life(ranker, site));
 	ranked->verdict = verdict_choose(ranker, &series, &ages, ranked, &rate);
 	ranked->score = score_of(ranker, ranked, rate);
 }
@@ -521,19 +600,33 @@ static int by_rest(const struct ranked_site *a, const struct ranked_site *b)
 	return order ? order : (a->site > b->site) - (a->site < b->site);
 }
 
+bool ranked_site_empty(const struct ranked_site *ranked)
+{
+	return fabs(ranked->growth_bytes) < 0.5 && fabs(live_bytes(ranked->end)) < 0.5;
+}
+
+static int empty_last(const struct ranked_site *a, const struct ranked_site *b)
+{
+	return ranked_site_empty(a) - ranked_site_empty(b);
+}
+
 static int by_score(const void *a, const void *b)
 {
 	const struct ranked_site *left = a, *right = b;
-	int order = descending(left->score, right->score);
+	int order = empty_last(left, right);
 
+	if (!order)
+		order = descending(left->score, right->score);
 	return order ? order : by_rest(left, right);
 }
 
 static int by_live(const void *a, const void *b)
 {
 	const struct ranked_site *left = a, *right = b;
-	int order = descending(live_bytes(left->end), live_bytes(right->end));
+	int order = empty_last(left, right);
 
+	if (!order)
+		order = descending(live_bytes(left->end), live_bytes(right->end));
 	return order ? order : by_rest(left, right);
 }
 

@@ -34,14 +34,18 @@
  *		hides the trend: the old epochs keep bytes at one constant rate
  *   growing	grows likewise, but what it holds is exchanged, or the growth slows down
  *
- * With fewer than RANK_FEW snapshots there are no thirds: a site that grew and did not stop is a
- * leak or growing by its retention alone.
+ * A leak and what grows rose in at least three separate steps, at least a twentieth of the life of
+ * their process apart. What rose less often (a table at start-up, a buffer for one request) is a
+ * plateau.
+ *
+ * With fewer than RANK_FEW snapshots in the life of its process, as far apart, a start-up cannot be
+ * told from a leak: what would be a leak is called growing, unless it is one or two blocks only.
  *
  * The order 'growth' is not the order of growth_bytes: a cache that has filled must not outrank a
  * leak that will go on. It sorts by 'score', the bytes that would be added if the process ran as
  * long again: for leak and growing the rate of the last third, slowing down further as it did from
  * the middle third, x duration (at most the growth seen) x retention; a thousandth of the growth
- * for the others.
+ * for the others. Sites without growth and live bytes are last.
  */
 #ifndef SEEP_PROFILE_RANK_H
 #define SEEP_PROFILE_RANK_H
@@ -66,7 +70,7 @@ const char *site_verdict_name(enum site_verdict verdict); /* "leak", ... */
 
 enum rank_order {
 	RANK_GROWTH, /* by score, see above */
-	RANK_LIVE,   /* by live bytes at the end */
+	RANK_LIVE,   /* by live bytes at the end; empty ones last */
 	RANK_ALLOC,  /* by bytes allocated in all */
 };
 
@@ -85,8 +89,12 @@ struct ranked_site {
 	double error_bytes; /* one standard deviation of growth_bytes */
 	double rising;	    /* 0..1 */
 	double score;	    /* bytes */
+	uint32_t snapshots; /* in the life of its process; below RANK_FEW it is never a leak */
 	enum site_verdict verdict;
 };
+
+/* Neither growth nor live bytes: all that was allocated there is freed. */
+bool ranked_site_empty(const struct ranked_site *ranked);
 
 struct ranking {
 	struct ranked_site *items; /* best first */

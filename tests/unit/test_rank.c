@@ -232,14 +232,82 @@ static void giving_back_is_shrinking(void **state)
 	assert_verdict("shrinking", 60, 2, shrink_step, 10 * MIB);
 }
 
-static void a_few_snapshots_are_enough_for_a_leak(void **state)
+static void too_few_snapshots_are_not_enough_for_a_leak(void **state)
 {
 	assert_verdict("leak", 5, 1, leak_step, 100 * KIB);
-	assert_verdict("leak", 4, 1, leak_step, 100 * KIB);
-	assert_verdict("leak", 4, 2, leak_step, 100 * KIB);
-	assert_verdict("leak", 2, 2, leak_step, 100 * KIB);
+	assert_verdict("growing", 4, 1, leak_step, 100 * KIB);
+	assert_verdict("growing", 4, 2, leak_step, 100 * KIB);
+	assert_verdict("growing", 2, 2, leak_step, 100 * KIB);
+	assert_int_equal(rank_one(4, 1, leak_step, 100 * KIB).snapshots, 5);
 	assert_verdict("plateau", 10, 2, cache_stop_step, 10 * MIB);
 	assert_verdict("steady", 10, 2, churn_step, 1024 * MIB);
+}
+
+/* 1009 blocks near the end, in as many steps as 'bursts'. */
+static void late_burst_step(struct sim_site *sim, double bursts)
+{
+	long steps = sim->duration_s * STEPS_PER_S, step = lround(sim->time_s * STEPS_PER_S);
+
+	for (int i = 0; i < bursts; i++)
+		if (step == steps * (17 - i) / 18 + 1)
+			for (int k = 0; k < 1009; k++)
+				sim_alloc(sim, 127);
+}
+
+static void what_grew_in_one_or_two_steps_is_a_plateau(void **state)
+{
+	assert_verdict("plateau", 60, 2, late_burst_step, 1);
+	assert_verdict("plateau", 60, 2, late_burst_step, 2);
+	assert_verdict("leak", 60, 2, late_burst_step, 5);
+	assert_verdict("plateau", 600, 2, late_burst_step, 2);
+}
+
+/* Snapshots are also taken when other processes come and go. */
+static void a_short_life_among_many_snapshots_is_too_few(void **state)
+{
+	const struct rank_options options = {.order = RANK_GROWTH};
+	struct simulation *sim = simulation_new(60, 2);
+	struct profile profile;
+	struct ranking ranking;
+
+	simulation_add(sim, leak_step, 100 * KIB);
+	simulation_profile(sim, &profile);
+	profile.processes[0].begin_ns = 51 * NS_PER_S;
+	assert_int_equal(ranking_build(&profile, &options, &ranking, NULL), 0);
+	assert_string_equal(site_verdict_name(ranking.items[0].verdict), "leak");
+	assert_int_equal(ranking.items[0].snapshots, 6);
+	ranking_free(&ranking);
+	profile.processes[0].begin_ns = 53 * NS_PER_S;
+	assert_int_equal(ranking_build(&profile, &options, &ranking, NULL), 0);
+	assert_string_equal(site_verdict_name(ranking.items[0].verdict), "growing");
+	assert_int_equal(ranking.items[0].snapshots, 5);
+	ranking_free(&ranking);
+	profile_deinit(&profile);
+}
+
+static void sites_that_hold_nothing_are_last(void **state)
+{
+	static const enum rank_order orders[] = {RANK_GROWTH, RANK_LIVE};
+	struct simulation *sim = simulation_new(60, 2);
+	struct profile profile;
+	struct ranking ranking;
+
+	simulation_add(sim, quiet_step, 0);
+	simulation_add(sim, leak_step, 10 * KIB);
+	simulation_add(sim, shrink_step, 10 * MIB);
+	simulation_profile(sim, &profile);
+	/* it held something when the recording began, and less now */
+	((struct site_point *)profile.sites[2].points)[0].snapshot = 0;
+	for (size_t i = 0; i < 2; i++) {
+		const struct rank_options options = {.order = orders[i]};
+
+		assert_int_equal(ranking_build(&profile, &options, &ranking, NULL), 0);
+		assert_ptr_equal(ranking.items[2].site, &profile.sites[0]);
+		assert_true(ranked_site_empty(&ranking.items[2]));
+		assert_false(ranked_site_empty(&ranking.items[1]));
+		ranking_free(&ranking);
+	}
+	profile_deinit(&profile);
 }
 
 static void the_slope_of_a_leak_is_its_rate(void **state)
@@ -494,7 +562,10 @@ int main(void)
 	    cmocka_unit_test(churn_is_steady),
 	    cmocka_unit_test(a_queue_that_gets_longer_is_growing),
 	    cmocka_unit_test(giving_back_is_shrinking),
-	    cmocka_unit_test(a_few_snapshots_are_enough_for_a_leak),
+	    cmocka_unit_test(too_few_snapshots_are_not_enough_for_a_leak),
+	    cmocka_unit_test(what_grew_in_one_or_two_steps_is_a_plateau),
+	    cmocka_unit_test(a_short_life_among_many_snapshots_is_too_few),
+	    cmocka_unit_test(sites_that_hold_nothing_are_last),
 	    cmocka_unit_test(the_slope_of_a_leak_is_its_rate),
 	    cmocka_unit_test(a_few_wild_snapshots_do_not_move_the_slope),
 	    cmocka_unit_test(settling_tells_a_leak_from_work_in_flight),
