@@ -192,22 +192,55 @@ static double series_value_at(const struct series *series, double time_s)
 	return series->live[after - 1] + part * (series->live[after] - series->live[after - 1]);
 }
 
+/* The time in which the process of a site was seen. */
+struct life {
+	double begin_s, end_s;
+};
+
+static struct life site_life(const struct ranker *ranker, const struct profile_site *site)
+{
+	double last_s = ranker->count ? ranker->time_s[ranker->count - 1] : 0;
+	const struct profile_process *process;
+	struct life life = {ranker->count ? ranker->time_s[0] : 0, last_s};
+
+	if (site->process >= ranker->profile->process_count)
+		return life;
+	process = &ranker->profile->processes[site->process];
+	life.begin_s = fmax(life.begin_s, process->begin_ns / (double)NS_PER_S);
+	if (process->end_ns > process->begin_ns)
+		life.end_s = fmin(last_s, process->end_ns / (double)NS_PER_S);
+	return life;
+}
+
+/* The part of the series that shows a life: from the last snapshot before it to the first after. */
+static void series_clip(const struct ranker *ranker, struct life life, size_t *from, size_t *to)
+{
+	*from = 0;
+	*to = ranker->count;
+	while (*from + 1 < *to && ranker->time_s[*from + 1] <= life.begin_s)
+		++*from;
+	while (*to > *from + 1 && ranker->time_s[*to - 2] >= life.end_s)
+		--*to;
+}
+
 static void series_fill(const struct ranker *ranker, const struct profile_site *site,
 			struct series *series)
 {
 	uint32_t point = 0;
 	double live = 0;
+	size_t from, to;
 
-	series->time_s = ranker->time_s;
-	series->count = ranker->count;
+	series_clip(ranker, site_life(ranker, site), &from, &to);
+	series->time_s = ranker->time_s + from;
+	series->count = to - from;
 	series->peak = 0;
-	for (size_t i = 0; i < ranker->count; i++) {
+	for (size_t i = from; i < to; i++) {
 		for (; point < site->point_count; point++) {
 			if (site->points[point].snapshot > ranker->pick[i])
 				break;
 			live = live_bytes(site->points[point].totals);
 		}
-		series->live[i] = live;
+		series->live[i - from] = live;
 		series->peak = fmax(series->peak, live);
 	}
 }
@@ -307,9 +340,13 @@ static struct legs series_legs(const struct series *series)
 	return legs;
 }
 
+static double series_seconds(const struct series *series)
+{
+	return series->count ? series->time_s[series->count - 1] - series->time_s[0] : 0;
+}
+
 /* Mean time a byte lives, by Little's law: mean level / arrival rate. */
-static double mean_lifetime_s(const struct ranker *ranker, const struct series *series,
-			      struct site_totals end)
+static double mean_lifetime_s(const struct series *series, struct site_totals end)
 {
 	double sum = 0;
 
@@ -317,7 +354,7 @@ static double mean_lifetime_s(const struct ranker *ranker, const struct series *
 		sum += series->live[i];
 	if (end.alloc_bytes <= 0)
 		return INFINITY;
-	return sum / series->count * ranker->duration_s / end.alloc_bytes;
+	return sum / series->count * series_seconds(series) / end.alloc_bytes;
 }
 
 static bool still_rises(const struct series *series, size_t from)
@@ -344,26 +381,6 @@ static double rate_ahead(double late_rate, double ratio)
 {
 	ratio = fmin(ratio, 1);
 	return late_rate * (ratio + ratio * ratio + ratio * ratio * ratio) / 3;
-}
-
-/* The time in which the process of a site was seen. */
-struct life {
-	double begin_s, end_s;
-};
-
-static struct life site_life(const struct ranker *ranker, const struct profile_site *site)
-{
-	double last_s = ranker->count ? ranker->time_s[ranker->count - 1] : 0;
-	const struct profile_process *process;
-	struct life life = {ranker->count ? ranker->time_s[0] : 0, last_s};
-
-	if (site->process >= ranker->profile->process_count)
-		return life;
-	process = &ranker->profile->processes[site->process];
-	life.begin_s = fmax(life.begin_s, process->begin_ns / (double)NS_PER_S);
-	if (process->end_ns > process->begin_ns)
-		life.end_s = fmin(last_s, process->end_ns / (double)NS_PER_S);
-	return life;
 }
 
 /* Snapshots of a life that are not next to each other, its beginning included: those taken because
@@ -454,7 +471,7 @@ static enum site_verdict verdict_of_shape(const struct ranker *ranker, const str
 		*rate = ages->kept_rate;
 		return VERDICT_LEAK;
 	}
-	if (mean_lifetime_s(ranker, series, ranked->end) < ranker->interval_s &&
+	if (mean_lifetime_s(series, ranked->end) < ranker->interval_s &&
 	    ages->retention < CHURN_RETENTION && !churn_rises(series))
 		return VERDICT_STEADY;
 	if (legs.falls)
@@ -477,13 +494,13 @@ static enum site_verdict verdict_choose(const struct ranker *ranker, const struc
 	return ranked->snapshots < RANK_FEW ? VERDICT_GROWING : verdict;
 }
 
-static double score_of(const struct ranker *ranker, const struct ranked_site *ranked, double rate)
+static double score_of(const struct ranked_site *ranked, double seconds, double rate)
 {
 	double added;
 
 	if (ranked->verdict != VERDICT_LEAK && ranked->verdict != VERDICT_GROWING)
 		return ranked->growth_bytes * REST_SCORE;
-	added = fmin(rate * ranker->duration_s, ranked->growth_bytes);
+	added = fmin(rate * seconds, ranked->growth_bytes);
 	return fmax(added, 0) * fmax(ranked->retention, RETENTION_FLOOR);
 }
 
@@ -510,7 +527,7 @@ static void site_rank(const struct ranker *ranker, const struct profile_site *si
 	ranked->retention = ages.retention;
 	ranked->snapshots = snapshots_apart(ranker, site_life(ranker, site));
 	ranked->verdict = verdict_choose(ranker, &series, &ages, ranked, &rate);
-	ranked->score = score_of(ranker, ranked, rate);
+	ranked->score = score_of(ranked, series_seconds(&series), rate);
 }
 
 /* ---- all sites

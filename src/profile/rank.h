@@ -3,7 +3,8 @@
  * rank.h - which sites keep memory, in the order in which a person should look at them.
  *
  * Works on the live bytes of each site over the snapshots of the recording phase (those before the
- * settle phase; at most RANK_SERIES_MAX of them, evenly picked) and on its age classes.
+ * settle phase, in the life of its process; at most RANK_SERIES_MAX of them, evenly picked) and on
+ * its age classes.
  *
  *   growth	live bytes at the last snapshot of all - at the first. Blocks older than the
  *		recording are not seen, so this is usually all the site holds at the end.
