@@ -54,7 +54,7 @@ struct sample_weight {
 			}                                                                          \
 			gap_ += high_;                                                             \
 		}                                                                                  \
-		(gap_ * ((interval_bytes) >> 8)) >> (EXP_UNIT_SHIFT - 8);                          \
+		(gap_ * (interval_bytes)) >> EXP_UNIT_SHIFT; /* below 34 << 24 times 2^27 */       \
 	})
 
 /* e^-x << 32 for x = size / interval, x < 32. */
@@ -63,7 +63,8 @@ static __always_inline __u64 sample_exp(const struct sample_tables *tables, __u6
 	__u32 whole = (x_32 >> 32) & 31, cell = (x_32 >> 24) & (FRACTION_CELLS - 1);
 	__u64 rest = (x_32 & 0xffffff) << 8; /* below 1/256, now << 40 */
 	__u64 square = ((rest >> 8) * (rest >> 8)) >> 32;
-	__u64 small = ONE_32 - (rest >> 8) + (square >> 1); /* next term: below 10^-8 */
+	__u64 cube = (square * (rest >> 8)) >> 32;
+	__u64 small = ONE_32 - (rest >> 8) + (square >> 1) - cube / 6; /* next: below 10^-11 */
 	__u64 result = ((__u64)tables->exp_fraction[cell] + 1) * (small >> 1) >> 31;
 
 	return whole ? (result * tables->exp_whole[whole]) >> 32 : result;
@@ -74,7 +75,7 @@ static __always_inline struct sample_weight
 sample_weigh(const struct sample_tables *tables, __u64 size_bytes, __u64 interval_bytes)
 {
 	struct sample_weight weight = { size_bytes, WEIGHT_ONE, 0 };
-	__u64 x_32, missed, scaled;
+	__u64 x_32, missed, hit;
 
 	if (interval_bytes <= 1 || !size_bytes || size_bytes >= 22 * interval_bytes)
 		return weight; /* 1 - p below 3 * 10^-10 */
@@ -83,16 +84,18 @@ sample_weigh(const struct sample_tables *tables, __u64 size_bytes, __u64 interva
 		/* S / p = R / (1 - x/2 + x^2/6 - x^3/24): no digits are lost when p is small */
 		__u64 square = (x_32 * x_32) >> 32, cube = (square * x_32) >> 32;
 
-		weight.bytes = (interval_bytes << 32) /
-			       (ONE_32 - (x_32 >> 1) + square / 6 - cube / 24);
+		hit = ONE_32 - (x_32 >> 1) + square / 6 - cube / 24;
+		weight.bytes = ((interval_bytes << 32) + hit / 2) / hit;
 		missed = ONE_32 - x_32;
 	} else {
 		missed = sample_exp(tables, x_32);
-		weight.bytes = (size_bytes << 32) / (ONE_32 - missed);
+		hit = ONE_32 - missed;
+		weight.bytes = ((size_bytes << 32) + hit / 2) / hit;
 	}
 	weight.blocks = (weight.bytes << 16) / size_bytes;
-	scaled = weight.bytes >> (VARIANCE_UNIT_SHIFT / 2);
-	weight.variance = (scaled * scaled * (missed >> 16)) >> 16; /* at most R^2: fits */
+	/* at most R^2: fits, also with 20 bits of 1 - p */
+	weight.variance = ((weight.bytes * weight.bytes >> VARIANCE_UNIT_SHIFT) * (missed >> 12) +
+			   (1 << 19)) >> 20;
 	return weight;
 }
 

@@ -77,13 +77,14 @@ static int find_program(const char *name, char path[PATH_MAX], struct err *err)
 	return err_set(err, ENOENT, "-c: '%s' is not found in PATH", name);
 }
 
-static void run_child(int wait_fd, const char *path, char **args)
+static void run_child(const int fds[2], const char *path, char **args)
 {
 	char byte;
 	sigset_t none;
 
+	close(fds[1]); /* else we would wait for ourselves */
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* while it waits */
-	if (read(wait_fd, &byte, 1) != 1)
+	if (read(fds[0], &byte, 1) != 1)
 		_exit(126); /* we gave up */
 	prctl(PR_SET_PDEATHSIG, SIGCONT); /* kept over exec: it is never left stopped by our death */
 	sigemptyset(&none);
@@ -112,7 +113,7 @@ int command_start(struct command *command, const char *text, struct err *err)
 	fflush(NULL);
 	command->pid = fork();
 	if (command->pid == 0)
-		run_child(fds[0], path, args);
+		run_child(fds, path, args);
 	close(fds[0]);
 	command->go_fd = fds[1];
 	slash = strrchr(path, '/');
@@ -138,6 +139,7 @@ void command_end(struct command *command)
 		return;
 	if (command->go_fd >= 0) { /* closing the pipe makes it exit */
 		close(command->go_fd);
+		kill(command->pid, SIGKILL);
 		waitpid(command->pid, NULL, 0);
 	} else {
 		waitpid(command->pid, NULL, WNOHANG);

@@ -39,7 +39,8 @@
 #define STATS_PERIOD_TICKS 20 /* the kernel times our programs in every 20th tick */
 #define FIRST_OUTPUT_NS	  (3 * NS_PER_S)
 #define FIRST_SHIFT	  16 /* from exact, sampling begins at 64 KiB */
-#define LAST_SHIFT	  26 /* 64 MiB; beyond that nothing is left to save */
+#define SHIFT_STEP	  2
+#define SAMPLE_BYTES_MAX  (1ULL << 27) /* beyond that nothing is left to save (sample.bpf.h) */
 #define FEW_CPU_NS	  (20 * NS_PER_MS) /* less CPU time than this says nothing about slowdown */
 
 struct record_opts {
@@ -60,8 +61,8 @@ static const struct opt record_options[] = {
 	  "watch every process of this name (as in /proc/PID/comm)" },
 	{ 'd', "duration", OPT_DURATION, "TIME", NULL, FILLS(struct record_opts, duration_ns),
 	  "stop after this time; otherwise at Ctrl-C or when the target ends" },
-	{ 'i', "interval", OPT_DURATION, "TIME", "10s", FILLS(struct record_opts, interval_ns),
-	  "time between two snapshots" },
+	{ 'i', "interval", OPT_DURATION, "TIME", NULL, FILLS(struct record_opts, interval_ns),
+	  "time between two snapshots [10s, or a 20th of --duration if that is less]" },
 	{ 'o', "output", OPT_TEXT, "FILE", NULL, FILLS(struct record_opts, output),
 	  "recording to write; by default seep.COMM.PID.TIME.seep" },
 	{ 'f', "force", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, force),
@@ -110,6 +111,18 @@ struct run {
 };
 
 /* ---- options --------------------------------------------------------------------------------------- */
+
+/* Enough snapshots to tell a leak from a start-up, also in a short recording. */
+static void choose_interval(struct record_opts *opts)
+{
+	if (opts->interval_ns)
+		return;
+	opts->interval_ns = 10 * NS_PER_S;
+	if (opts->duration_ns && opts->duration_ns / 20 < opts->interval_ns)
+		opts->interval_ns = opts->duration_ns / 20;
+	if (opts->interval_ns < NS_PER_S / 2)
+		opts->interval_ns = NS_PER_S / 2;
+}
 
 static int check_options(const struct record_opts *opts, struct err *err)
 {
@@ -197,6 +210,12 @@ static int check_targets(struct run *run, const pid_t *pids, size_t count, struc
 	return 0;
 }
 
+static void on_problem(void *context, pid_t pid, const char *text)
+{
+	log_warn("process %d: %s", pid, text);
+	recorder_event(context, "problem", "process %d: %s", pid, text);
+}
+
 static int open_session(struct run *run, struct err *err)
 {
 	struct session_options options = {
@@ -208,6 +227,7 @@ static int open_session(struct run *run, struct err *err)
 		.follow_children = run->opts.children,
 		.purpose = ATTACH_RECORD,
 		.on_binary = recorder_on_binary,
+		.on_problem = on_problem,
 	};
 	struct symbolizer_options names = { .want_lines = true };
 	int status = session_open(&run->session, &options, err);
@@ -323,7 +343,7 @@ static void raise_sampling(struct run *run)
 
 	run->sample_shift = run->opts.sample_bytes == 1 && !run->sample_shift ?
 				    FIRST_SHIFT :
-				    run->sample_shift + 2;
+				    run->sample_shift + SHIFT_STEP;
 	session_set_sample_shift(&run->session, run->sample_shift);
 	interval = run->opts.sample_bytes << run->sample_shift;
 	recorder_event(run->recorder, "sampling",
@@ -336,6 +356,7 @@ static void raise_sampling(struct run *run)
 
 static void detach(struct run *run)
 {
+	session_set_settling(&run->session, true); /* detaching takes time */
 	watch_detach(&run->watch);
 	run->detached = true;
 	recorder_event(run->recorder, "detach",
@@ -353,7 +374,7 @@ static void limit_overhead(struct run *run)
 
 	if (!run->opts.max_overhead || run->overhead.slowdown_percent <= run->opts.max_overhead)
 		return;
-	if (interval < 1ULL << LAST_SHIFT)
+	if (interval << SHIFT_STEP <= SAMPLE_BYTES_MAX)
 		raise_sampling(run);
 	else
 		detach(run);
@@ -390,6 +411,7 @@ static void show_status(struct run *run, uint64_t now_ns)
 {
 	const struct recorder_status *status = recorder_status(run->recorder);
 	char elapsed[UNITS_TEXT_MAX], left[UNITS_TEXT_MAX + 16] = "", live[UNITS_TEXT_MAX];
+	char lost[32] = "";
 	char rss[UNITS_TEXT_MAX], number[UNITS_TEXT_MAX];
 	uint64_t end = stage_end_ns(run);
 
@@ -397,13 +419,14 @@ static void show_status(struct run *run, uint64_t now_ns)
 		snprintf(left, sizeof(left), " (%s left)",
 			 units_format_duration(end > now_ns ? (end - now_ns) / NS_PER_S : 0,
 					       number));
-	log_status("%s %s%s  %.0f events/s  live %s  RSS %s  lost %llu  slowdown %.0f %%  %s",
-		   run->stage == STAGE_SETTLING ? "settling" : "recording",
+	if (status->lost)
+		snprintf(lost, sizeof(lost), " LOST %llu", (unsigned long long)status->lost);
+	log_status("%s%s%s live %s RSS %s %.0fk ev/s slow %.0f%%%s %s",
+		   run->stage == STAGE_SETTLING ? "settling " : "",
 		   units_format_duration(now_ns / NS_PER_S, elapsed), left,
-		   run->overhead.hits_per_s,
 		   units_format_bytes(status->live_bytes + status->mmap_bytes, live),
-		   units_format_bytes(status->rss_bytes, rss), (unsigned long long)status->lost,
-		   run->overhead.slowdown_percent, status->top_site);
+		   units_format_bytes(status->rss_bytes, rss), run->overhead.hits_per_s / 1000,
+		   run->overhead.slowdown_percent, lost, status->top_site);
 }
 
 /* One line for those without a terminal: it works, and this grows most so far. */
@@ -453,16 +476,7 @@ static void refresh_targets(struct run *run, uint64_t now_ns)
 	if (now_ns < run->next_refresh_ns)
 		return;
 	run->next_refresh_ns = now_ns + REFRESH_NS;
-	for (size_t i = 0; i < run->watch.all.count; i++) {
-		struct watched *watched = run->watch.all.items[i];
-
-		if (!watched->alive)
-			continue;
-		if (!process_is_alive(&watched->info))
-			watch_mark_exited(&run->watch, watched);
-		else
-			watch_refresh(&run->watch, watched, NULL);
-	}
+	watch_tick(&run->watch);
 }
 
 static int on_tick(struct run *run, struct err *err)
@@ -665,6 +679,7 @@ static int record_main(int argc, char **argv, struct err *err)
 	}
 	if (!status && positional)
 		status = err_set(err, EINVAL, "unexpected argument '%s'", argv[1]);
+	choose_interval(&run.opts);
 	if (!status)
 		status = check_options(&run.opts, err);
 	if (status)

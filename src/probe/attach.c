@@ -319,7 +319,7 @@ int attach_plan(struct session *session, int fd, const char *path, const struct 
 
 void links_close(struct links *links)
 {
-	for (size_t i = 0; i < links->count; i++)
+	for (size_t i = links->count; i-- > 0;) /* calls first: nothing is taken whose free we miss */
 		close(links->items[i]);
 	free(links->items);
 	*links = (struct links){ 0 };

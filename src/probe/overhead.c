@@ -22,7 +22,7 @@
 
 #define CALIBRATION_CALLS 4000
 
-/* ---- calibration ------------------------------------------------------------------------------ */
+/* ---- calibration ----------------------------------------------------------------------------- */
 
 /* Two functions to probe: one begins with a push, which the kernel emulates, one with a test. */
 __attribute__((naked, noinline, used)) static void begins_with_push(void)
@@ -107,7 +107,7 @@ int overhead_calibrate(struct session *session, struct trap_costs *costs, struct
 	return status ? err_context(err, "cannot measure the cost of a probe") : 0;
 }
 
-/* ---- run times of the programs ------------------------------------------------------------------ */
+/* ---- run times of the programs --------------------------------------------------------------- */
 
 /* The front of struct bpf_prog_info since Linux 5.8 is longer than what we need; libbpf knows it. */
 static void read_runs(const struct bpf_program *program, uint64_t *runs, uint64_t *run_ns)
@@ -159,7 +159,7 @@ void overhead_window(struct overhead *overhead, bool open)
 				    (free_runs - overhead->free_runs);
 }
 
-/* ---- accounting ------------------------------------------------------------------------------------ */
+/* ---- accounting ------------------------------------------------------------------------------ */
 
 int overhead_init(struct overhead *overhead, struct session *session, struct err *err)
 {

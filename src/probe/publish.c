@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/vec.h"
+#include "probe/guardian.h"
 #include "probe/session.h"
 #include "unwind/cfi.h"
 
@@ -126,11 +127,28 @@ void publish_free_slice(struct slices *slices, struct slice slice)
 
 /* ---- processes ------------------------------------------------------------------------------------ */
 
-int publish_proc(struct session *session, uint32_t tgid, const struct proc *proc)
+static int update_proc(struct session *session, uint32_t tgid, const struct proc *proc,
+		       uint64_t how)
 {
-	return bpf_map_update_elem(bpf_map__fd(session->bpf->maps.procs), &tgid, proc, BPF_ANY) ?
+	return bpf_map_update_elem(bpf_map__fd(session->bpf->maps.procs), &tgid, proc, how) ?
 		       -errno :
 		       0;
+}
+
+int publish_new_proc(struct session *session, uint32_t tgid, const struct proc *proc)
+{
+	return update_proc(session, tgid, proc, BPF_ANY);
+}
+
+int publish_proc(struct session *session, uint32_t tgid, const struct proc *proc)
+{
+	struct proc current;
+	int status = publish_read_proc(session, tgid, &current);
+
+	if (status || current.generation > proc->generation)
+		return -ESRCH;
+	status = update_proc(session, tgid, proc, BPF_EXIST);
+	return status == -ENOENT ? -ESRCH : status;
 }
 
 int publish_read_proc(struct session *session, uint32_t tgid, struct proc *proc)
@@ -138,7 +156,15 @@ int publish_read_proc(struct session *session, uint32_t tgid, struct proc *proc)
 	return bpf_map_lookup_elem(bpf_map__fd(session->bpf->maps.procs), &tgid, proc) ? -errno : 0;
 }
 
-void publish_remove_proc(struct session *session, uint32_t tgid)
+void publish_remove_proc(struct session *session, uint32_t tgid, uint32_t generation)
 {
-	bpf_map_delete_elem(bpf_map__fd(session->bpf->maps.procs), &tgid);
+	struct proc current;
+
+	if (!publish_read_proc(session, tgid, &current) && current.generation == generation)
+		bpf_map_delete_elem(bpf_map__fd(session->bpf->maps.procs), &tgid);
+}
+
+void publish_release_stopped(struct session *session)
+{
+	guardian_release(bpf_map__fd(session->bpf->maps.procs));
 }

@@ -40,9 +40,20 @@ int publish_mappings(struct session *session, struct slices *slices, const struc
 		     uint32_t count, struct slice *slice);
 void publish_free_slice(struct slices *slices, struct slice slice);
 
-/* Begin or change the watching of a process; 'generation' names it in the ledger. */
+/* Begin to watch a process; proc->generation names it in the ledger. Returns 0 or -errno. */
+int publish_new_proc(struct session *session, uint32_t tgid, const struct proc *proc);
+
+/*
+ * Change what is known of a watched process. Returns 0, -ESRCH if it has exited or a newer image has
+ * taken its place meanwhile (its generation is higher; the event is in the ring), or -errno.
+ */
 int publish_proc(struct session *session, uint32_t tgid, const struct proc *proc);
 int publish_read_proc(struct session *session, uint32_t tgid, struct proc *proc);
-void publish_remove_proc(struct session *session, uint32_t tgid);
+
+/* Stop watching, unless 'generation' is not the current one any more. */
+void publish_remove_proc(struct session *session, uint32_t tgid, uint32_t generation);
+
+/* Processes started by us that stopped themselves, or will: nobody waits for us any longer. */
+void publish_release_stopped(struct session *session);
 
 #endif

@@ -31,8 +31,7 @@
 /* PROC_PID_INIT_INO, include/linux/proc_ns.h: the initial pid namespace has this inode, always. */
 #define INITIAL_PID_NAMESPACE 0xEFFFFFFCU
 
-/* ---- loading ----------------------------------------------------------------------------------
- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -291,8 +290,7 @@ void session_close(struct session *session)
 	memset(session, 0, sizeof(*session));
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int session_ring_fd(const struct session *session)
 {
@@ -347,8 +345,7 @@ int session_read_counters(struct session *session, struct counters *sum)
 	return 0;
 }
 
-/* ---- blocks of ended processes
- * --------------------------------------------------------------------- */
+/* ---- blocks of ended processes --------------------------------------------------------------- */
 
 void session_forget_blocks(struct session *session, uint32_t generation)
 {
@@ -451,8 +448,7 @@ int session_poll(struct session *session,
 	return count;
 }
 
-/* ---- settings
- * ---------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 uint32_t session_next_generation(struct session *session)
 {

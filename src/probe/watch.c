@@ -125,6 +125,16 @@ static int survey_process(struct watch *watch, pid_t pid, struct survey *survey,
 
 /* ---- publishing and attaching ------------------------------------------------------------------------ */
 
+/* The slice is not used again before the next tick. */
+static void retire_slice(struct watch *watch, struct watched *watched)
+{
+	struct slice *retired = watched->has_slice ? vec_add(&watch->retired) : NULL;
+
+	if (retired)
+		*retired = watched->slice;
+	watched->has_slice = false;
+}
+
 static int publish_survey(struct watch *watch, struct watched *watched, const struct survey *survey,
 			  uint32_t flags, struct err *err)
 {
@@ -141,16 +151,19 @@ static int publish_survey(struct watch *watch, struct watched *watched, const st
 	proc.generation = watched->generation;
 	proc.flags = flags | (watch->options.follow_children ? PROC_FOLLOW_CHILDREN : 0);
 	memcpy(proc.allocators, survey->allocators, sizeof(proc.allocators));
-	status = publish_proc(watch->session, watched->info.pid, &proc);
+	status = watched->is_published ?
+			 publish_proc(watch->session, watched->info.pid, &proc) :
+			 publish_new_proc(watch->session, watched->info.pid, &proc);
 	if (status) {
 		publish_free_slice(&watch->slices, slice);
+		if (status == -ESRCH)
+			return err_set(err, ESRCH, "process %d has exited", watched->info.pid);
 		return err_set(err, -status, "process %d: too many processes are watched",
 			       watched->info.pid);
 	}
-	if (watched->has_slice)
-		publish_free_slice(&watch->slices, watched->slice);
+	retire_slice(watch, watched);
 	watched->slice = slice;
-	watched->has_slice = true;
+	watched->has_slice = watched->is_published = true;
 	return 0;
 }
 
@@ -254,31 +267,17 @@ int watch_init(struct watch *watch, struct session *session, const struct watch_
 
 void watch_detach(struct watch *watch)
 {
+	session_stop_following(watch->session);
+	publish_release_stopped(watch->session);
 	links_close(&watch->shared_links);
 	vec_for_each(watched, &watch->all)
 		links_close(&(*watched)->links);
 }
 
-/* Nobody stays stopped because of us. */
-static void release_stopped(struct watch *watch)
-{
-	vec_for_each(watched, &watch->all) {
-		struct proc proc;
-
-		if (!(*watched)->alive ||
-		    publish_read_proc(watch->session, (*watched)->info.pid, &proc) ||
-		    !(proc.flags & PROC_STOP_AT_START))
-			continue;
-		proc.flags &= ~(PROC_STOP_AT_START | PROC_STOP_CHILDREN);
-		publish_proc(watch->session, (*watched)->info.pid, &proc);
-		kill((*watched)->info.pid, SIGCONT);
-	}
-}
-
 void watch_deinit(struct watch *watch)
 {
-	release_stopped(watch);
 	watch_detach(watch);
+	guardian_stop(&watch->guardian);
 	vec_for_each(watched, &watch->all) {
 		free((*watched)->attached.items);
 		free(*watched);
@@ -286,6 +285,7 @@ void watch_deinit(struct watch *watch)
 	free(watch->all.items);
 	free(watch->shared_attached.items);
 	free(watch->slices.items);
+	free(watch->retired.items);
 	binaries_free(watch->binaries);
 	memset(watch, 0, sizeof(*watch));
 }
@@ -331,6 +331,15 @@ size_t watch_probe_count(const struct watch *watch)
 	return count;
 }
 
+static int begin_stopping(struct watch *watch, struct err *err)
+{
+	int status = guardian_start(&watch->guardian, session_procs_fd(watch->session), err);
+
+	if (!status)
+		session_allow_stopping(watch->session);
+	return status;
+}
+
 int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *err)
 {
 	struct process_info info;
@@ -340,6 +349,14 @@ int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *er
 
 	if (!status && !stop_at_start) /* a child of ours still has our own image */
 		status = process_check(&info, err);
+	if (status)
+		return status;
+	if (info.main_thread_exited)
+		return err_set(err, ENOEXEC,
+			       "the main thread of process %d has exited while others run on; the "
+			       "kernel puts no probes into such a process",
+			       pid);
+	status = stop_at_start ? begin_stopping(watch, err) : 0;
 	if (status)
 		return status;
 	watched = new_watched(watch, session_next_generation(watch->session));
@@ -361,27 +378,53 @@ static void end_image(struct watch *watch, struct watched *watched, const char *
 	watched->alive = false;
 	watched->end_reason = reason;
 	links_close(&watched->links);
-	if (watched->has_slice)
-		publish_free_slice(&watch->slices, watched->slice);
-	watched->has_slice = false;
+	retire_slice(watch, watched);
 	session_forget_blocks(watch->session, watched->generation);
 }
 
 void watch_mark_exited(struct watch *watch, struct watched *watched)
 {
-	publish_remove_proc(watch->session, watched->info.pid);
+	publish_remove_proc(watch->session, watched->info.pid, watched->generation);
 	end_image(watch, watched, "exited");
 }
 
 /* ---- events ---------------------------------------------------------------------------------------------- */
 
-static void refresh_or_log(struct watch *watch, struct watched *watched, uint32_t flags,
-			   bool new_image)
+static void tell_problem(struct watch *watch, struct watched *watched, const char *text)
+{
+	if (watched->problem_told || !watch->options.on_problem)
+		return;
+	watched->problem_told = true;
+	watch->options.on_problem(watch->options.context, watched->info.pid, text);
+}
+
+/* A process that is gone is no problem; that its probes or tables could not be placed is one. */
+static void refresh_or_tell(struct watch *watch, struct watched *watched, uint32_t flags,
+			    bool new_image)
 {
 	struct err err = { 0 };
+	int status = refresh(watch, watched, flags, true, new_image, &err);
 
-	if (refresh(watch, watched, flags, true, new_image, &err))
-		log_debug("process %d: %s", watched->info.pid, err.text);
+	if (!status)
+		return;
+	log_debug("process %d: %s", watched->info.pid, err.text);
+	if (status != -ESRCH && process_is_alive(&watched->info))
+		tell_problem(watch, watched, err.text);
+}
+
+/* A process we know nothing of (its fork was lost) shall not wait for us. */
+static void continue_unknown(struct watch *watch, const struct process_record *record)
+{
+	struct proc proc;
+
+	if (record->event != PROCESS_EXEC && record->event != PROCESS_LIBS_CHANGED)
+		return;
+	if (publish_read_proc(watch->session, record->head.tgid, &proc) ||
+	    !(proc.flags & PROC_STOP_AT_START))
+		return;
+	proc.flags &= ~(PROC_STOP_AT_START | PROC_STOP_CHILDREN);
+	publish_proc(watch->session, record->head.tgid, &proc);
+	kill(record->head.tgid, SIGCONT);
 }
 
 /* The new image keeps the pid; probes of libraries it shares with the old one keep working. */
@@ -390,8 +433,10 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 	struct watched *fresh = new_watched(watch, record->other_generation);
 	uint32_t flags = current_flags(watch, old);
 
-	if (!fresh)
+	if (!fresh) {
+		continue_unknown(watch, record);
 		return;
+	}
 	fresh->info = old->info;
 	fresh->followed = old->followed;
 	fresh->links = old->links;
@@ -400,9 +445,14 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 	fresh->attached.capacity = old->attached.capacity;
 	memset(&old->links, 0, sizeof(old->links));
 	memset(&old->attached, 0, sizeof(old->attached));
+	fresh->is_published = true; /* by the kernel, at exec */
 	end_image(watch, old, "exec");
+	if (record->head.tid != record->head.tgid) { /* the task that the links name is gone */
+		links_close(&fresh->links);
+		fresh->attached.count = 0;
+	}
 	process_read(record->head.tgid, &fresh->info, NULL);
-	refresh_or_log(watch, fresh, flags, true);
+	refresh_or_tell(watch, fresh, flags, true);
 	if (flags & PROC_STOP_AT_START)
 		kill(record->head.tgid, SIGCONT);
 }
@@ -417,19 +467,19 @@ static void on_fork(struct watch *watch, const struct process_record *record)
 	child = new_watched(watch, record->other_generation);
 	if (!child)
 		return;
-	child->followed = true;
+	child->followed = child->is_published = true;
 	child->info.pid = record->other_tgid;
 	child->info.start_time_ns = record->start_time_ns;
 	if (process_read(record->other_tgid, &child->info, NULL))
 		return; /* gone already: its exit is in the ring */
-	refresh_or_log(watch, child, current_flags(watch, child), false);
+	refresh_or_tell(watch, child, current_flags(watch, child), false);
 }
 
 static void on_libs_changed(struct watch *watch, struct watched *watched)
 {
 	uint32_t flags = current_flags(watch, watched);
 
-	refresh_or_log(watch, watched, flags, true);
+	refresh_or_tell(watch, watched, flags, true);
 	if (flags & PROC_STOP_AT_START)
 		kill(watched->info.pid, SIGCONT);
 }
@@ -476,18 +526,20 @@ static void on_want_full(struct watch *watch, struct watched *watched, uint64_t 
 	if (binaries_build_full(watch->binaries, binary, &err))
 		log_debug("%s: no full unwind table: %s", binary->path, err.text);
 	else
-		refresh_or_log(watch, watched, current_flags(watch, watched), false);
+		refresh_or_tell(watch, watched, current_flags(watch, watched), false);
 }
 
 void watch_event(struct watch *watch, const struct process_record *record)
 {
 	struct watched *watched = watch_find(watch, record->head.generation);
 
+	if (!watched)
+		continue_unknown(watch, record);
 	if (!watched || (!watched->alive && record->event != PROCESS_FORK))
 		return;
 	switch (record->event) {
 	case PROCESS_EXIT:
-		end_image(watch, watched, "exited");
+		watch_mark_exited(watch, watched); /* a refresh may have listed it again */
 		break;
 	case PROCESS_EXEC:
 		on_exec(watch, watched, record);
@@ -504,5 +556,29 @@ void watch_event(struct watch *watch, const struct process_record *record)
 	case PROCESS_WANT_FULL:
 		on_want_full(watch, watched, record->addr);
 		break;
+	}
+}
+
+/* ---- once a second --------------------------------------------------------------------------------------- */
+
+static void release_retired_slices(struct watch *watch)
+{
+	vec_for_each(slice, &watch->retired)
+		publish_free_slice(&watch->slices, *slice);
+	watch->retired.count = 0;
+}
+
+void watch_tick(struct watch *watch)
+{
+	release_retired_slices(watch);
+	for (size_t i = 0; i < watch->all.count; i++) {
+		struct watched *watched = watch->all.items[i];
+
+		if (!watched->alive)
+			continue;
+		if (!process_is_alive(&watched->info))
+			watch_mark_exited(watch, watched);
+		else
+			watch_refresh(watch, watched, NULL);
 	}
 }

@@ -17,6 +17,7 @@
 #include "base/abi_types.h"
 #include "probe/attach.h"
 #include "probe/binaries.h"
+#include "probe/guardian.h"
 #include "probe/publish.h"
 #include "target/process.h"
 
@@ -40,12 +41,16 @@ struct watched {
 	} attached;
 	struct links links;
 	char missing[256]; /* why no allocator could be probed, "" if one was */
+	bool is_published; /* the kernel's process table knows it */
+	bool problem_told;
 };
 
 struct watch_options {
 	bool follow_children;
 	enum attach_purpose purpose;
 	void (*on_binary)(void *context, const struct binary *binary, pid_t pid);
+	/* One line on a process whose data will be incomplete, once per image; may be NULL. */
+	void (*on_problem)(void *context, pid_t pid, const char *text);
 	void *context;
 };
 
@@ -54,6 +59,8 @@ struct watch {
 	struct binaries *binaries;
 	struct watch_options options;
 	struct slices slices;
+	struct slices retired; /* given back at the next tick: a walker may still read them */
+	struct guardian guardian; /* while we stop programs at their start */
 	struct links shared_links; /* when children are followed: of all processes */
 	struct {
 		uint32_t *items;
@@ -96,6 +103,12 @@ void watch_mark_exited(struct watch *watch, struct watched *watched);
 
 size_t watch_alive_count(const struct watch *watch);
 size_t watch_probe_count(const struct watch *watch);
+
+/*
+ * To be called about once a second: looks at the mappings of all living processes again, notices
+ * those that are gone, and continues any that should not be stopped any longer.
+ */
+void watch_tick(struct watch *watch);
 
 /* Take every probe away; the counters stay readable. */
 void watch_detach(struct watch *watch);

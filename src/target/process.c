@@ -175,6 +175,12 @@ static void read_exe(pid_t pid, char *exe, size_t size)
 		exe[length - suffix] = '\0';
 }
 
+/* A zombie whose threads are all gone. After pthread_exit() of the main thread others may run on. */
+static bool is_dead(const struct stat_line *stat)
+{
+	return (stat->state == 'Z' && stat->thread_count <= 1) || stat->state == 'X';
+}
+
 int process_read(pid_t pid, struct process_info *info, struct err *err)
 {
 	struct stat_line stat;
@@ -187,7 +193,7 @@ int process_read(pid_t pid, struct process_info *info, struct err *err)
 		status = read_stat(pid, &stat, err);
 	if (status)
 		return status;
-	if (stat.state == 'Z' || stat.state == 'X')
+	if (is_dead(&stat))
 		return err_set(err, ESRCH, "process %d ('%s') has exited", pid, stat.comm);
 	*info = (struct process_info){
 	    .pid = pid,
@@ -195,6 +201,7 @@ int process_read(pid_t pid, struct process_info *info, struct err *err)
 	    .parent = stat.parent,
 	    .thread_count = stat.thread_count,
 	};
+	info->main_thread_exited = stat.state == 'Z';
 	memcpy(info->comm, stat.comm, sizeof(info->comm));
 	read_exe(pid, info->exe, sizeof(info->exe));
 	return 0;
@@ -204,7 +211,7 @@ bool process_is_alive(const struct process_info *info)
 {
 	struct stat_line stat;
 
-	return !read_stat(info->pid, &stat, NULL) && stat.state != 'Z' && stat.state != 'X' &&
+	return !read_stat(info->pid, &stat, NULL) && !is_dead(&stat) &&
 	       ns_of_ticks(stat.start_ticks) == info->start_time_ns;
 }
 
@@ -296,7 +303,7 @@ int process_find_comm(const char *name, pid_t *pids, size_t max, struct err *err
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		pid = strtol(entry->d_name, NULL, 10);
-		if (has_comm(pid, name) && !read_stat(pid, &stat, NULL) && stat.state != 'Z')
+		if (has_comm(pid, name) && !read_stat(pid, &stat, NULL) && !is_dead(&stat))
 			pids[count++] = pid;
 	}
 	return count;

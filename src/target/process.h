@@ -19,6 +19,7 @@ struct process_info {
 	char exe[4096]; /* as readlink of /proc/PID/exe prints it, " (deleted)" stripped */
 	pid_t parent;
 	unsigned int thread_count;
+	bool main_thread_exited; /* and others run on */
 };
 
 /* Returns 0, -ESRCH if there is no such process (or 'pid' is a thread, not a process: the text

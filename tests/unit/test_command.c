@@ -406,6 +406,22 @@ static void the_program_runs_only_after_go(void **state)
 	assert_no_child_is_left();
 }
 
+static void without_go_the_program_never_runs(void **state)
+{
+	char text[PATH_MAX + 128];
+	struct command command;
+	pid_t pid;
+
+	snprintf(text, sizeof(text), "'%s' --tell %s", self, told);
+	command = start(text);
+	pid = command.pid;
+	command_end(&command);
+	assert_int_equal(command.pid, -1);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_no_child_is_left();
+	assert_int_equal(access(told, F_OK), -1);
+}
+
 static void it_starts_with_plain_signals_and_no_file_of_ours(void **state)
 {
 	unsigned int fds = open_fds();
@@ -536,6 +552,7 @@ int main(int argc, char **argv)
 	    TEST_PATH(without_path_nothing_is_found),
 	    cmocka_unit_test(the_name_is_the_last_part_of_the_path),
 	    cmocka_unit_test(the_program_runs_only_after_go),
+	    cmocka_unit_test(without_go_the_program_never_runs),
 	    cmocka_unit_test(it_starts_with_plain_signals_and_no_file_of_ours),
 	    cmocka_unit_test(a_child_that_was_killed_gets_no_go),
 	    cmocka_unit_test(without_a_command_there_is_nothing_to_end),

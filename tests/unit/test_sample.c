@@ -42,7 +42,8 @@ static uint32_t random_word(void)
 /* ---- gaps --------------------------------------------------------------------------------------
  */
 
-static const uint64_t intervals[] = {256, 1024, 4096, 52224, 65536, 524288, 1 << 24, 1 << 27};
+static const uint64_t intervals[] = {256,   257,   511,	   1009,    4096,
+				     52224, 65536, 524288, 1 << 24, 1 << 27};
 
 static uint64_t *draw_gaps(uint64_t interval)
 {
@@ -180,9 +181,8 @@ static struct exact weigh_exactly(uint64_t size, uint64_t interval)
 	return (struct exact){bytes, 1 / p, bytes * bytes * (1 - p)};
 }
 
-/* Bytes are cut to whole ones, and blocks follow from them. Worst is a size just below 2/256 of the
- * interval: the exponential is 10^-8 off there, and it is taken from 1. */
-#define WEIGHT_ERROR 1.3e-6L
+/* Bytes are rounded to whole ones, and blocks follow from them. */
+#define WEIGHT_ERROR 3e-7L
 
 static void check_weight(uint64_t size, uint64_t interval)
 {
@@ -191,10 +191,10 @@ static void check_weight(uint64_t size, uint64_t interval)
 	long double bytes_error = fabsl(weight.bytes - exact.bytes);
 	long double blocks_error = fabsl((long double)weight.blocks / WEIGHT_ONE - exact.blocks);
 
-	if (bytes_error > 1 + WEIGHT_ERROR * exact.bytes)
+	if (bytes_error > 0.5L + WEIGHT_ERROR * exact.bytes)
 		fail_msg("%zu bytes, interval %zu: %zu bytes, exactly %Lf", size, interval,
 			 (size_t)weight.bytes, exact.bytes);
-	if (blocks_error > 1.0L / size + 1.0L / WEIGHT_ONE + WEIGHT_ERROR * exact.blocks)
+	if (blocks_error > 0.5L / size + 1.0L / WEIGHT_ONE + WEIGHT_ERROR * exact.blocks)
 		fail_msg("%zu bytes, interval %zu: %zu / 65536 blocks, exactly %Lf", size, interval,
 			 (size_t)weight.blocks, exact.blocks);
 }
@@ -226,7 +226,7 @@ static void weights_of_small_blocks_have_all_digits(void **state)
 		long double exact = weigh_exactly(size, interval).bytes;
 		long double bytes = sample_weigh(&tables, size, interval).bytes;
 
-		if (fabsl(bytes - exact) > 1 + 1e-9L * exact)
+		if (fabsl(bytes - exact) > 0.5L + 1e-9L * exact)
 			fail_msg("%zu bytes: %Lf, exactly %Lf", size, bytes, exact);
 	}
 }
@@ -243,16 +243,20 @@ static void weights_are_right_at_every_seam(void **state)
 		}
 }
 
-/* Its unit is 4096 bytes^2, and a part of 65536 of the square is lost: tiny ones are cut. */
+/* Its unit is 4096 bytes^2, and 1 - p has 20 bits. */
 static void check_variance(uint64_t size, uint64_t interval)
 {
 	struct exact exact = weigh_exactly(size, interval);
 	long double variance = sample_weigh(&tables, size, interval).variance;
-	bool tiny = interval < 16411 || size > 6 * interval;
+	long double unit = 1 << VARIANCE_UNIT_SHIFT;
+	bool tiny = size > 9 * interval;
 
-	variance *= 1 << VARIANCE_UNIT_SHIFT;
-	if (variance > exact.variance * 1.0001L + 1 || (!tiny && variance < exact.variance * 0.99L))
+	variance *= unit;
+	if (fabsl(variance - exact.variance) > 1.5L * unit + 0.01L * exact.variance && !tiny)
 		fail_msg("%zu bytes, interval %zu: variance %Lf, exactly %Lf", size, interval,
+			 variance, exact.variance);
+	if (variance > exact.variance * 1.01L + unit)
+		fail_msg("%zu bytes, interval %zu: variance %Lf, at most %Lf", size, interval,
 			 variance, exact.variance);
 }
 
@@ -369,7 +373,7 @@ static struct rounds simulate(uint64_t interval)
 	return rounds;
 }
 
-static const uint64_t simulated[] = {4096, 16384, 65536, 524288};
+static const uint64_t simulated[] = {257, 1009, 4096, 16384, 65536, 524288};
 
 static void estimates_are_unbiased(void **state)
 {
