@@ -58,9 +58,13 @@ struct queued_event {
 /* What is known of a watched process beyond watch.h, by the same index. */
 struct process_extra {
 	uint64_t begin_ns, end_ns;
-	struct memory_breakdown start_memory, end_memory;
+	struct memory_breakdown start_memory;
+	struct memory_breakdown end_memory; /* rss_bytes 0 until it was read at the end */
 	uint64_t last_rss_bytes;
-	bool ended;
+	uint64_t first_cpu_ns, last_cpu_ns; /* CPU time used when it joined, and now */
+	bool start_tried;
+	bool ended;   /* in the snapshot being written, it is there no more */
+	bool settled; /* a snapshot with its end is in the file: nothing of it changes any more */
 };
 
 struct recorder {
@@ -95,10 +99,15 @@ struct recorder {
 		char **items; /* "function (file:line)", NULL until known */
 		size_t count, capacity;
 	} frame_names;
+	struct table *processes_by_generation; /* uint32_t -> index in extras and watch->all */
 	struct {
 		struct process_extra *items;
 		size_t count, capacity;
 	} extras;
+	struct {
+		struct site_key *items;
+		size_t count, capacity;
+	} ended_sites; /* in the kernel's table for no reason once this snapshot is written */
 	uint32_t snapshot_count, age;
 	uint64_t next_epoch_ns;
 	uint64_t written_losses[LOSS_REASON_COUNT];
@@ -109,7 +118,7 @@ struct recorder {
 	struct recorder_status status;
 };
 
-/* ---- life cycle -------------------------------------------------------------------------------- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 struct recorder *recorder_new(const struct recorder_parts *parts, struct err *err)
 {
@@ -121,10 +130,11 @@ struct recorder *recorder_new(const struct recorder_parts *parts, struct err *er
 		recorder->sites_by_key = table_new(sizeof(struct site_key));
 		recorder->stacks_by_hash = table_new(sizeof(uint64_t));
 		recorder->frames_asked = table_new(sizeof(uint64_t));
+		recorder->processes_by_generation = table_new(sizeof(uint32_t));
 		recorder->next_epoch_ns = parts->interval_ns;
 	}
 	if (recorder && recorder->regions && recorder->sites_by_key && recorder->stacks_by_hash &&
-	    recorder->frames_asked)
+	    recorder->frames_asked && recorder->processes_by_generation)
 		return recorder;
 	recorder_free(recorder);
 	err_set(err, ENOMEM, "out of memory");
@@ -147,6 +157,8 @@ void recorder_free(struct recorder *recorder)
 	table_free(recorder->sites_by_key);
 	table_free(recorder->stacks_by_hash);
 	table_free(recorder->frames_asked);
+	table_free(recorder->processes_by_generation);
+	free(recorder->ended_sites.items);
 	free(recorder->sites.items);
 	free(recorder->stacks.items);
 	free(recorder->queued_stacks.items);
@@ -164,12 +176,6 @@ uint64_t recorder_elapsed_ns(const struct recorder *recorder)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (now.tv_sec - recorder->begin.tv_sec) * NS_PER_S + now.tv_nsec -
 	       recorder->begin.tv_nsec;
-}
-
-void recorder_set_recording(struct recorder *recorder, struct recording *recording)
-{
-	recorder->recording = recording;
-	clock_gettime(CLOCK_MONOTONIC, &recorder->begin);
 }
 
 const struct recorder_status *recorder_status(const struct recorder *recorder)
@@ -194,7 +200,7 @@ void recorder_event(struct recorder *recorder, const char *kind, const char *for
 		recorder->queued_events.count--;
 }
 
-/* ---- stacks and names ------------------------------------------------------------------------------ */
+/* ---- stacks and names ------------------------------------------------------------------------ */
 
 /* Index of the stack with this hash, made if need be; -1 when memory is out. */
 static ssize_t stack_index(struct recorder *recorder, uint64_t hash)
@@ -296,33 +302,69 @@ void recorder_on_binary(void *context, const struct binary *binary, pid_t pid)
 			      root);
 }
 
-/* ---- processes --------------------------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
-static struct process_extra *extra_of(struct recorder *recorder, size_t index)
-{
-	while (recorder->extras.count <= index) {
-		struct process_extra *extra = vec_add(&recorder->extras);
-		const struct watched *watched;
-
-		if (!extra)
-			return NULL;
-		watched = recorder->parts.watch->all.items[recorder->extras.count - 1];
-		extra->begin_ns = recorder_elapsed_ns(recorder);
-		if (watched->alive)
-			process_memory(watched->info.pid, &extra->start_memory, NULL);
-		extra->end_memory = extra->start_memory;
-	}
-	return &recorder->extras.items[index];
-}
-
-static ssize_t process_index(const struct recorder *recorder, uint32_t generation)
+/* Processes that joined meanwhile. */
+static void meet_processes(struct recorder *recorder)
 {
 	const struct watch *watch = recorder->parts.watch;
 
-	for (size_t i = watch->all.count; i > 0; i--)
-		if (watch->all.items[i - 1]->generation == generation)
-			return i - 1;
-	return -1;
+	while (recorder->extras.count < watch->all.count) {
+		const struct watched *watched = watch->all.items[recorder->extras.count];
+		struct process_extra *extra;
+		bool added;
+
+		if (table_add(recorder->processes_by_generation, &watched->generation, &added) <
+			0 ||
+		    !(extra = vec_add(&recorder->extras))) {
+			recorder->out_of_memory = true;
+			return;
+		}
+		extra->begin_ns = recorder_elapsed_ns(recorder);
+		extra->first_cpu_ns = process_cpu_ns(watched->info.pid);
+		extra->last_cpu_ns = extra->first_cpu_ns;
+	}
+}
+
+void recorder_set_recording(struct recorder *recorder, struct recording *recording)
+{
+	recorder->recording = recording;
+	clock_gettime(CLOCK_MONOTONIC, &recorder->begin);
+	meet_processes(recorder);
+}
+
+/* Index of the process (or image) with this generation, -1 if it never joined. */
+static ssize_t process_index(struct recorder *recorder, uint32_t generation)
+{
+	ssize_t index;
+
+	meet_processes(recorder);
+	index = table_find(recorder->processes_by_generation, &generation);
+	return index < (ssize_t)recorder->extras.count ? index : -1;
+}
+
+/* CPU time is told until the parent has waited for the process, and never falls. */
+static void read_cpu_time(struct recorder *recorder, size_t index)
+{
+	const struct watched *watched = recorder->parts.watch->all.items[index];
+	struct process_extra *extra = &recorder->extras.items[index];
+	uint64_t cpu_ns = watched->alive ? process_cpu_ns(watched->info.pid) : 0;
+
+	if (cpu_ns > extra->last_cpu_ns)
+		extra->last_cpu_ns = cpu_ns;
+}
+
+uint64_t recorder_cpu_ns(struct recorder *recorder)
+{
+	uint64_t sum = 0;
+
+	meet_processes(recorder);
+	for (size_t i = 0; i < recorder->extras.count; i++) {
+		read_cpu_time(recorder, i);
+		sum +=
+		    recorder->extras.items[i].last_cpu_ns - recorder->extras.items[i].first_cpu_ns;
+	}
+	return sum;
 }
 
 static const char *end_text(uint32_t event)
@@ -335,7 +377,10 @@ static void on_process(struct recorder *recorder, const struct process_record *r
 	ssize_t index = process_index(recorder, record->head.generation);
 	const struct watched *watched;
 
+	if (index >= 0 && (record->event == PROCESS_EXIT || record->event == PROCESS_EXEC))
+		read_cpu_time(recorder, index);
 	watch_event(recorder->parts.watch, record);
+	meet_processes(recorder);
 	if (index < 0)
 		return;
 	watched = recorder->parts.watch->all.items[index];
@@ -373,29 +418,15 @@ int recorder_on_record(void *context, const struct record_head *record, size_t b
 	return 0;
 }
 
-uint64_t recorder_cpu_ns(const struct recorder *recorder)
-{
-	const struct watch *watch = recorder->parts.watch;
-	uint64_t sum = 0;
+/* ---- totals ---------------------------------------------------------------------------------- */
 
-	for (size_t i = 0; i < watch->all.count; i++)
-		if (watch->all.items[i]->alive)
-			sum += process_cpu_ns(watch->all.items[i]->info.pid);
-	return sum;
-}
-
-/* ---- totals -------------------------------------------------------------------------------------------- */
-
-static struct known_site *get_site(struct recorder *recorder, const struct site_key *key,
-				   uint32_t *id)
+static struct known_site *get_site(struct recorder *recorder, size_t process,
+				   const struct site_key *key, uint32_t *id)
 {
 	struct known_site *site;
-	ssize_t index, stack, process;
+	ssize_t index, stack;
 	bool added;
 
-	process = process_index(recorder, key->generation);
-	if (process < 0) /* of a child that was gone before we could look at it */
-		return NULL;
 	index = table_add(recorder->sites_by_key, key, &added);
 	if (index < 0)
 		return NULL;
@@ -428,16 +459,16 @@ static void note_growth(struct recorder *recorder, const struct known_site *site
 	recorder->best_leaf = recorder->stacks.items[site->stack].leaf;
 }
 
-static void write_site(struct recorder *recorder, const struct site_key *key,
+static void write_site(struct recorder *recorder, size_t process, const struct site_key *key,
 		       const struct site_totals *totals, const uint64_t *alloc_bytes,
 		       const uint64_t *free_bytes)
 {
 	struct recording *recording = recorder->recording;
-	struct site_point point = { recorder->current_snapshot, *totals };
+	struct site_point point = {recorder->current_snapshot, *totals};
 	struct known_site *site;
 	uint32_t id;
 
-	site = get_site(recorder, key, &id);
+	site = get_site(recorder, process, key, &id);
 	if (!site || !totals_differ(totals, &site->totals)) {
 		if (site)
 			note_growth(recorder, site);
@@ -470,21 +501,35 @@ static void free_everything(struct site_totals *totals, const uint64_t *alloc_by
 	memcpy(free_bytes, alloc_bytes, AGE_CLASSES * sizeof(*free_bytes));
 }
 
-static bool heap_is_gone(const struct recorder *recorder, uint32_t generation)
+static bool heap_is_gone(const struct recorder *recorder, size_t process)
 {
-	ssize_t index = process_index(recorder, generation);
-	const struct watched *watched =
-		index < 0 ? NULL : recorder->parts.watch->all.items[index];
+	const char *reason = recorder->parts.watch->all.items[process]->end_reason;
 
-	return watched && watched->end_reason && !strcmp(watched->end_reason, "exec");
+	return reason && !strcmp(reason, "exec");
+}
+
+/* Ended before this snapshot began: what the kernel says of its sites is final. */
+static void note_ended_site(struct recorder *recorder, size_t process, const struct site_key *key)
+{
+	struct site_key *slot;
+
+	if (!recorder->extras.items[process].ended)
+		return;
+	slot = vec_add(&recorder->ended_sites);
+	if (slot) /* else the next snapshot meets it again */
+		*slot = *key;
 }
 
 static int on_kernel_site(void *context, const struct site_key *key, const struct site *site)
 {
 	struct recorder *recorder = context;
-	struct site_totals totals = { 0 };
+	struct site_totals totals = {0};
 	uint64_t alloc_bytes[AGE_CLASSES], free_bytes[AGE_CLASSES];
+	ssize_t process = process_index(recorder, key->generation);
 
+	if (process < 0) /* of a child whose fork is not in the ring yet, or found no room there */
+		return 0;
+	note_ended_site(recorder, process, key);
 	if (key->alloc_class >= CLASS_COUNT || key->alloc_class == CLASS_MMAP)
 		return 0; /* of class mmap only the stacks come this way */
 	for (int age = 0; age < AGE_CLASSES; age++) {
@@ -495,13 +540,13 @@ static int on_kernel_site(void *context, const struct site_key *key, const struc
 		totals.alloc_blocks += (double)site->allocated[age].blocks / WEIGHT_ONE;
 		totals.free_blocks += (double)site->freed[age].blocks / WEIGHT_ONE;
 	}
-	totals.variance = (double)(site->alloc_variance - site->freed_variance) *
-			  (1 << VARIANCE_UNIT_SHIFT);
-	if (heap_is_gone(recorder, key->generation))
+	totals.variance =
+	    (double)(site->alloc_variance - site->freed_variance) * (1 << VARIANCE_UNIT_SHIFT);
+	if (heap_is_gone(recorder, process))
 		free_everything(&totals, alloc_bytes, free_bytes);
 	recorder->status.live_bytes += live_bytes(totals);
 	recorder->status.live_blocks += live_blocks(totals);
-	write_site(recorder, key, &totals, alloc_bytes, free_bytes);
+	write_site(recorder, process, key, &totals, alloc_bytes, free_bytes);
 	return 0;
 }
 
@@ -511,22 +556,25 @@ static void write_regions(struct recorder *recorder)
 		struct site_key key;
 		struct region_totals region = *regions_site(recorder->regions, i, &key);
 		struct site_totals totals = {
-			.alloc_blocks = region.alloc_blocks,
-			.free_blocks = region.free_blocks,
+		    .alloc_blocks = region.alloc_blocks,
+		    .free_blocks = region.free_blocks,
 		};
+		ssize_t process = process_index(recorder, key.generation);
 
+		if (process < 0 || recorder->extras.items[process].settled)
+			continue;
 		for (int age = 0; age < AGE_CLASSES; age++) {
 			totals.alloc_bytes += region.alloc_bytes[age];
 			totals.free_bytes += region.free_bytes[age];
 		}
-		if (heap_is_gone(recorder, key.generation))
+		if (heap_is_gone(recorder, process))
 			free_everything(&totals, region.alloc_bytes, region.free_bytes);
 		recorder->status.mmap_bytes += live_bytes(totals);
-		write_site(recorder, &key, &totals, region.alloc_bytes, region.free_bytes);
+		write_site(recorder, process, &key, &totals, region.alloc_bytes, region.free_bytes);
 	}
 }
 
-/* ---- snapshots ----------------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
 static void write_stacks(struct recorder *recorder)
 {
@@ -546,12 +594,12 @@ static void write_names(struct recorder *recorder)
 
 		for (size_t i = 0; lines && i < result->line_count; i++)
 			lines[i] = (struct profile_frame){
-				.function = result->lines[i].function,
-				.file = result->lines[i].file,
-				.line = result->lines[i].line,
-				.inlined = result->lines[i].inlined,
-				.module = result->module,
-				.offset = result->offset,
+			    .function = result->lines[i].function,
+			    .file = result->lines[i].file,
+			    .line = result->lines[i].line,
+			    .inlined = result->lines[i].inlined,
+			    .module = result->module,
+			    .offset = result->offset,
 			};
 		if (lines)
 			recording_put_frame(recorder->recording, result->frame, lines,
@@ -565,7 +613,7 @@ static void write_names(struct recorder *recorder)
 static void write_events(struct recorder *recorder)
 {
 	vec_for_each(event, &recorder->queued_events) {
-		struct profile_event row = { event->time_ns, event->kind, event->text };
+		struct profile_event row = {event->time_ns, event->kind, event->text};
 
 		recording_put_event(recorder->recording, &row);
 		free(event->text);
@@ -585,20 +633,35 @@ static void name_allocators(const struct watched *watched, char *text, size_t si
 					 allocator_kind_name(kind));
 }
 
+static void read_memory(struct recorder *recorder, size_t index)
+{
+	const struct watched *watched = recorder->parts.watch->all.items[index];
+	struct process_extra *extra = &recorder->extras.items[index];
+	uint64_t rss_bytes;
+
+	if (!watched->alive)
+		return;
+	if (!extra->start_tried)
+		process_memory(watched->info.pid, &extra->start_memory, NULL);
+	extra->start_tried = true;
+	if (process_rss(watched->info.pid, &rss_bytes) || !rss_bytes)
+		return;
+	extra->last_rss_bytes = rss_bytes;
+	recorder->status.rss_bytes += rss_bytes;
+	recording_put_rss(recorder->recording, recorder->current_snapshot, index, rss_bytes);
+}
+
 static void write_process(struct recorder *recorder, size_t index, uint64_t now_ns)
 {
 	const struct watched *watched = recorder->parts.watch->all.items[index];
-	struct process_extra *extra = extra_of(recorder, index);
-	struct profile_process row = { 0 };
+	struct process_extra *extra = &recorder->extras.items[index];
+	struct profile_process row = {0};
 	char allocators[128];
 
-	if (!extra)
+	if (extra->settled)
 		return;
-	if (watched->alive && !process_rss(watched->info.pid, &extra->last_rss_bytes))
-		recording_put_rss(recorder->recording, recorder->current_snapshot, index,
-				  extra->last_rss_bytes);
-	if (!extra->ended)
-		extra->end_ns = now_ns;
+	read_memory(recorder, index);
+	extra->end_ns = now_ns;
 	extra->ended = !watched->alive;
 	name_allocators(watched, allocators, sizeof(allocators));
 	row.pid = watched->info.pid;
@@ -611,19 +674,20 @@ static void write_process(struct recorder *recorder, size_t index, uint64_t now_
 	row.end_reason = watched->end_reason;
 	row.start_memory = extra->start_memory;
 	row.end_memory = extra->end_memory;
-	if (watched->alive || !row.end_memory.rss_bytes)
-		row.end_memory.rss_bytes = extra->last_rss_bytes;
+	if (!row.end_memory.rss_bytes) /* how it is divided is asked only at the end */
+		row.end_memory = (struct memory_breakdown){.rss_bytes = extra->last_rss_bytes};
 	recording_put_process(recorder->recording, index, &row);
-	if (watched->alive)
-		recorder->status.rss_bytes += extra->last_rss_bytes;
 }
 
 static uint64_t stacks_missing(const struct recorder *recorder)
 {
 	uint64_t missing = 0;
 
-	for (size_t i = 0; i < recorder->sites.count; i++)
-		missing += !recorder->stacks.items[recorder->sites.items[i].stack].received;
+	for (size_t i = 0; i < recorder->sites.count; i++) {
+		const struct known_site *site = &recorder->sites.items[i];
+
+		missing += site->written && !recorder->stacks.items[site->stack].received;
+	}
 	return missing;
 }
 
@@ -631,12 +695,12 @@ static void write_losses(struct recorder *recorder, const struct counters *count
 {
 	static const char *const keys[] = {
 #define X(name, key, text) key,
-		LOSS_REASONS(X)
+	    LOSS_REASONS(X)
 #undef X
 	};
 	static const char *const texts[] = {
 #define X(name, key, text) text,
-		LOSS_REASONS(X)
+	    LOSS_REASONS(X)
 #undef X
 	};
 	uint64_t losses[LOSS_REASON_COUNT];
@@ -657,11 +721,11 @@ static void write_snapshot_row(struct recorder *recorder, const struct counters 
 			       uint64_t now_ns, bool marked)
 {
 	struct profile_snapshot row = {
-		.time_ns = now_ns,
-		.events = overhead_hits(counters),
-		.bpf_ns = recorder->parts.overhead->probe_ns_total,
-		.marked = marked,
-		.settling = session_is_settling(recorder->parts.session),
+	    .time_ns = now_ns,
+	    .events = overhead_hits(counters),
+	    .bpf_ns = recorder->parts.overhead->probe_ns_total,
+	    .marked = marked,
+	    .settling = session_is_settling(recorder->parts.session),
 	};
 
 	recording_put_snapshot(recorder->recording, recorder->current_snapshot, &row);
@@ -671,12 +735,12 @@ static void write_summary(struct recorder *recorder, const struct counters *coun
 			  uint64_t now_ns)
 {
 	struct profile summary = {
-		.duration_ns = now_ns,
-		.sample_bytes = session_sample_bytes(recorder->parts.session),
-		.ns_per_hit = overhead_ns_per_hit(recorder->parts.overhead),
-		.hits = overhead_hits(counters),
-		.cpu_percent = now_ns ? 100 * recorder->parts.overhead->probe_ns_total / now_ns : 0,
-		.unmatched_frees = counters->unmatched_frees,
+	    .duration_ns = now_ns,
+	    .sample_bytes = session_sample_bytes(recorder->parts.session),
+	    .ns_per_hit = overhead_ns_per_hit(recorder->parts.overhead),
+	    .hits = overhead_hits(counters),
+	    .cpu_percent = now_ns ? 100 * recorder->parts.overhead->probe_ns_total / now_ns : 0,
+	    .unmatched_frees = counters->unmatched_frees,
 	};
 
 	recording_put_summary(recorder->recording, &summary);
@@ -717,11 +781,15 @@ static int write_all(struct recorder *recorder, const struct counters *counters,
 	recorder->best_growth = 0;
 	if (recorder->snapshot_count == 0)
 		recording_put_epoch(recorder->recording, 0, 0);
-	for (size_t i = 0; i < recorder->parts.watch->all.count; i++)
+	meet_processes(recorder);
+	recorder->ended_sites.count = 0;
+	for (size_t i = 0; i < recorder->extras.count; i++)
 		write_process(recorder, i, now_ns);
 	write_snapshot_row(recorder, counters, now_ns, marked);
 	if (session_read_sites(recorder->parts.session, on_kernel_site, recorder, err))
 		return -EIO;
+	/* the stacks of sites that are younger than the last poll */
+	session_poll(recorder->parts.session, recorder_on_record, recorder);
 	write_regions(recorder);
 	write_stacks(recorder);
 	write_names(recorder);
@@ -730,6 +798,16 @@ static int write_all(struct recorder *recorder, const struct counters *counters,
 	write_summary(recorder, counters, now_ns);
 	advance_epoch(recorder, now_ns);
 	return 0;
+}
+
+/* What ended before the snapshot is in the file now, for good. */
+static void settle_ended(struct recorder *recorder)
+{
+	session_forget_sites(recorder->parts.session, recorder->ended_sites.items,
+			     recorder->ended_sites.count);
+	recorder->ended_sites.count = 0;
+	vec_for_each(extra, &recorder->extras)
+		extra->settled = extra->ended;
 }
 
 int recorder_snapshot(struct recorder *recorder, bool marked, struct err *err)
@@ -749,6 +827,7 @@ int recorder_snapshot(struct recorder *recorder, bool marked, struct err *err)
 		status = recording_commit(recorder->recording, err);
 	if (status)
 		return status;
+	settle_ended(recorder);
 	recorder->snapshot_count++;
 	recorder->status.snapshot_count = recorder->snapshot_count;
 	recorder->status.site_count = recorder->sites.count;
@@ -767,12 +846,11 @@ int recorder_finish(struct recorder *recorder, struct err *err)
 	const struct watch *watch = recorder->parts.watch;
 	int status;
 
-	for (size_t i = 0; i < watch->all.count; i++) {
-		struct process_extra *extra = extra_of(recorder, i);
-
-		if (extra && watch->all.items[i]->alive)
-			process_memory(watch->all.items[i]->info.pid, &extra->end_memory, NULL);
-	}
+	meet_processes(recorder);
+	for (size_t i = 0; i < recorder->extras.count; i++)
+		if (watch->all.items[i]->alive)
+			process_memory(watch->all.items[i]->info.pid,
+				       &recorder->extras.items[i].end_memory, NULL);
 	status = recorder_snapshot(recorder, false, err);
 	if (status)
 		return status;

@@ -41,7 +41,7 @@ struct recorder_status {
 	double mmap_bytes;
 	uint64_t rss_bytes;
 	uint64_t site_count, snapshot_count;
-	uint64_t lost; /* all losses */
+	uint64_t lost;	    /* all losses */
 	char top_site[160]; /* "function (file:line) +1.2 MiB", "" while unknown */
 };
 
@@ -62,7 +62,7 @@ int recorder_snapshot(struct recorder *recorder, bool marked, struct err *err);
 
 /* Note what happened, with the current time. 'kind' as in struct profile_event. */
 void recorder_event(struct recorder *recorder, const char *kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4)));
 
 /* From here on no new allocations are taken (settle phase). */
 void recorder_settle(struct recorder *recorder);
@@ -76,8 +76,9 @@ void recorder_collect_names(struct recorder *recorder);
 /* Time since the recording began. */
 uint64_t recorder_elapsed_ns(const struct recorder *recorder);
 
-/* CPU time that the watched, living processes used so far, ns. */
-uint64_t recorder_cpu_ns(const struct recorder *recorder);
+/* CPU time that the watched processes used since they joined, those that ended included; never
+ * falls. ns. */
+uint64_t recorder_cpu_ns(struct recorder *recorder);
 
 const struct recorder_status *recorder_status(const struct recorder *recorder);
 
