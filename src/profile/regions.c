@@ -261,6 +261,54 @@ static int map_range(struct regions *regions, struct space *space,
 	return 0;
 }
 
+/* Makes 'addr' a border between pieces. */
+static int split_at(struct regions *regions, struct space *space, uint64_t addr)
+{
+	size_t index = first_behind(space, addr);
+	struct piece rest;
+
+	if (index == space->count || space->items[index].start >= addr)
+		return 0;
+	rest = (struct piece){ addr, space->items[index].end, space->items[index].block };
+	if (insert_piece(space, index + 1, rest))
+		return -ENOMEM;
+	space->items[index].end = addr;
+	regions->blocks.items[rest.block].piece_count++;
+	return 0;
+}
+
+/* Move what lies in the old range, as it is; what the new range has no room for is gone. */
+static int rebase_range(struct regions *regions, struct space *space,
+			const struct region_record *record)
+{
+	uint64_t bytes = record->bytes < record->old_bytes ? record->bytes : record->old_bytes;
+	uint64_t end = record->old_addr + bytes, ignored = 0;
+	struct space moved = { 0 };
+	size_t index;
+	int status = 0;
+
+	if (split_at(regions, space, record->old_addr) || split_at(regions, space, end))
+		return -ENOMEM;
+	index = first_behind(space, record->old_addr);
+	while (!status && index < space->count && space->items[index].start < end) {
+		status = insert_piece(&moved, moved.count, space->items[index]);
+		if (!status)
+			remove_piece(space, index);
+	}
+	if (!status)
+		status = unmap_range(regions, space, end, record->old_bytes - bytes, &ignored);
+	if (!status)
+		status = unmap_range(regions, space, record->addr, record->bytes, &ignored);
+	for (size_t i = 0; !status && i < moved.count; i++) {
+		moved.items[i].start += record->addr - record->old_addr;
+		moved.items[i].end += record->addr - record->old_addr;
+		status = insert_piece(space, first_behind(space, moved.items[i].start),
+				      moved.items[i]);
+	}
+	free(moved.items);
+	return status;
+}
+
 int regions_apply(struct regions *regions, const struct region_record *record, uint32_t age)
 {
 	struct space *space = get_space(regions, record->head.generation);
@@ -270,6 +318,8 @@ int regions_apply(struct regions *regions, const struct region_record *record, u
 		return -ENOMEM;
 	if (age >= AGE_CLASSES)
 		age = AGE_CLASSES - 1;
+	if (record->op == REGION_REBASE)
+		return rebase_range(regions, space, record);
 	if (record->op == REGION_MOVE &&
 	    unmap_range(regions, space, record->old_addr, record->old_bytes, &moved_bytes))
 		return -ENOMEM;

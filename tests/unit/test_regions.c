@@ -559,6 +559,27 @@ static void processes_do_not_share_addresses(void **state)
 	check_site(*state, SITE_A, 1009, 0, 1, 0);
 }
 
+static void a_rebased_range_keeps_its_site_and_does_not_grow(void **state)
+{
+	struct region_record record = {
+		.op = REGION_REBASE,
+		.stack_hash = SITE_B,
+		.addr = BASE + 100003,
+		.bytes = 8209,
+		.old_addr = BASE,
+		.old_bytes = 4099,
+	};
+
+	map(*state, SITE_A, BASE, 4099);
+	apply(*state, record, 1, 0);
+	check_live(*state, 4099);
+	check_site(*state, SITE_A, 4099, 0, 1, 0);
+	unmap(*state, BASE, 4099);
+	check_live(*state, 4099);
+	unmap(*state, BASE + 100003, 4099);
+	check_site(*state, SITE_A, 4099, 4099, 1, 1);
+}
+
 static void the_totals_of_an_ended_process_stay(void **state)
 {
 	map_in(*state, 1, SITE_A, BASE, 4099);
@@ -633,12 +654,29 @@ static void twin_map(struct twin *twin, uint32_t block, const struct region_reco
 		twin->owner[generation][record->addr + i] = block + 1;
 }
 
+static void twin_rebase(struct twin *twin, const struct region_record *record)
+{
+	uint32_t *owner = twin->owner[record->head.generation], moved[RANGE_MAX];
+	uint64_t bytes = record->bytes < record->old_bytes ? record->bytes : record->old_bytes;
+
+	memcpy(moved, owner + record->old_addr, bytes * sizeof(*moved));
+	memset(owner + record->old_addr, 0, bytes * sizeof(*moved));
+	twin_unmap(twin, record->head.generation, record->old_addr + bytes,
+		   record->old_bytes - bytes);
+	twin_unmap(twin, record->head.generation, record->addr, record->bytes);
+	memcpy(owner + record->addr, moved, bytes * sizeof(*moved));
+}
+
 static void twin_apply(struct twin *twin, uint32_t block, const struct region_record *record,
 		       uint32_t age)
 {
 	uint32_t generation = record->head.generation;
 	bool maps = record->op != REGION_UNMAP;
 
+	if (record->op == REGION_REBASE) {
+		twin_rebase(twin, record);
+		return;
+	}
 	if (record->op == REGION_MOVE)
 		maps = twin_unmap(twin, generation, record->old_addr, record->old_bytes) > 0;
 	twin_unmap(twin, generation, record->addr, record->bytes);
@@ -666,12 +704,12 @@ static struct region_record random_record(struct prng *prng)
 {
 	struct region_record record = {
 	    .head.generation = random_below(prng, GENERATIONS),
-	    .op = REGION_MAP + random_below(prng, 3),
+	    .op = REGION_MAP + random_below(prng, 4),
 	    .stack_hash = random_below(prng, HASHES),
 	};
 
 	random_range(prng, &record.addr, &record.bytes);
-	if (record.op == REGION_MOVE) {
+	if (record.op == REGION_MOVE || record.op == REGION_REBASE) {
 		random_range(prng, &record.old_addr, &record.old_bytes);
 		if (random_below(prng, 2) && record.addr + record.old_bytes <= SPACE)
 			record.old_addr = record.addr; /* in place */
@@ -773,6 +811,7 @@ int main(void)
 	    TEST(epochs_beyond_the_last_are_the_last),
 	    TEST(sites_come_in_order_of_appearance),
 	    TEST(processes_do_not_share_addresses),
+	    TEST(a_rebased_range_keeps_its_site_and_does_not_grow),
 	    TEST(the_totals_of_an_ended_process_stay),
 	    TEST(any_sequence_counts_as_byte_by_byte),
 	};
