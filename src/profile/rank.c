@@ -416,13 +416,15 @@ static unsigned int rises_apart(const struct series *series, struct life life)
 	return count;
 }
 
-/* What grew in fewer steps than it takes to see a habit. With few snapshots there are no more. */
+/* What grew in fewer steps than it takes to see a habit; with few snapshots, in all of one. */
 static bool is_one_off(const struct series *series, const struct ranked_site *ranked,
 		       struct life life)
 {
-	if (ranked->snapshots < RANK_FEW)
-		return ranked->end.alloc_blocks < RISES_LEAST;
-	return rises_apart(series, life) < RISES_LEAST;
+	unsigned int rises = rises_apart(series, life);
+
+	if (ranked->snapshots >= RANK_FEW)
+		return rises < RISES_LEAST;
+	return ranked->end.alloc_blocks < RISES_LEAST || (ranked->snapshots > 3 && rises < 2);
 }
 
 /* A site that grew and never fell far. Sets the rate at which it goes on. */

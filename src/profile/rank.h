@@ -40,7 +40,8 @@
  * plateau.
  *
  * With fewer than RANK_FEW snapshots in the life of its process, as far apart, a start-up cannot be
- * told from a leak: what would be a leak is called growing, unless it is one or two blocks only.
+ * told from a leak: what would be a leak is called growing, unless it is one or two blocks or rose
+ *in one of several steps only.
  *
  * The order 'growth' is not the order of growth_bytes: a cache that has filled must not outrank a
  * leak that will go on. It sorts by 'score', the bytes that would be added if the process ran as

@@ -15,9 +15,14 @@
 #include "base/vec.h"
 #include "profile/rank.h"
 
-#define PROCESSES_SHOWN 16
-#define EVENTS_SHOWN	12
+#define PROCESSES_SHOWN 3
+#define EVENTS_SHOWN	4
+#define LIVES_SHOWN	2 /* forks, execs and exits; more of them are counted */
 #define LINE_MAX_BYTES	1024
+#define EXCHANGE_BYTES	(1 << 20) /* live growth worth a doubt */
+#define EXCHANGE_SHARE	0.25	  /* of it: RSS that grew less does not follow */
+#define EXCHANGE_FEWEST 0.5	  /* older blocks freed for each one kept, at least and at most */
+#define EXCHANGE_MOST	3
 
 const char *alloc_class_name(uint32_t alloc_class)
 {
@@ -28,6 +33,15 @@ const char *alloc_class_name(uint32_t alloc_class)
 	};
 
 	return alloc_class < CLASS_COUNT ? names[alloc_class] : "unknown";
+}
+
+const char *percent_format(double percent, char *buffer)
+{
+	if (percent > 0 && percent < 0.01)
+		snprintf(buffer, UNITS_TEXT_MAX, "under 0.01");
+	else
+		snprintf(buffer, UNITS_TEXT_MAX, percent < 9.95 ? "%.2g" : "%.0f", percent);
+	return buffer;
 }
 
 /* ---- figures ------------------------------------------------------------------------------------
@@ -42,12 +56,25 @@ static double difference(uint64_t end, uint64_t start)
 static void rss_read(const struct profile *profile, const struct profile_process *process,
 		     struct memory_growth *growth)
 {
+	uint32_t readings = 0;
+
 	growth->start_rss = process->start_memory.rss_bytes;
 	growth->end_rss = process->end_memory.rss_bytes;
 	for (uint32_t i = 0; i < profile->snapshot_count && growth->start_rss <= 0; i++)
 		growth->start_rss = process->rss_bytes[i];
 	for (uint32_t i = profile->snapshot_count; i-- > 0 && growth->end_rss <= 0;)
 		growth->end_rss = process->rss_bytes[i];
+	for (uint32_t i = 0; i < profile->snapshot_count; i++)
+		readings += process->rss_bytes[i] != 0;
+	growth->read_once = process->end_reason && readings < 2 &&
+			    (growth->end_rss == growth->start_rss || growth->start_rss <= 0);
+}
+
+/* A breakdown whose parts are all zero is a resident size alone. */
+static bool memory_has_parts(const struct memory_breakdown *memory)
+{
+	return memory->rss_bytes && (memory->allocator_bytes || memory->file_bytes ||
+				     memory->stack_bytes || memory->shared_bytes);
 }
 
 static void memory_divide(const struct profile_process *process, struct memory_growth *growth)
@@ -55,7 +82,7 @@ static void memory_divide(const struct profile_process *process, struct memory_g
 	const struct memory_breakdown *start = &process->start_memory, *end = &process->end_memory;
 	double allocator = difference(end->allocator_bytes, start->allocator_bytes);
 
-	growth->divided = start->rss_bytes && end->rss_bytes;
+	growth->divided = !growth->read_once && memory_has_parts(start) && memory_has_parts(end);
 	if (!growth->divided)
 		return;
 	growth->held = allocator - growth->live_growth;
@@ -91,6 +118,16 @@ struct memory_growth *memory_growth_read(const struct profile *profile)
 		memory_divide(&profile->processes[i], &growth[i]);
 	}
 	return growth;
+}
+
+bool process_counts(const struct profile_process *process, const struct memory_growth *growth)
+{
+	if (!process->end_reason || strcmp(process->end_reason, "exec") != 0)
+		return true;
+	for (unsigned int class = 0; class < CLASS_COUNT; class ++)
+		if (fabs(growth->live[class]) >= 0.5)
+			return true;
+	return false;
 }
 
 /* ---- lines --------------------------------------------------------------------------------------
@@ -161,31 +198,32 @@ static void say_live_heap(struct line *line, const struct memory_growth *growth)
 		say(line, ")");
 }
 
-static void say_process(struct line *line, const struct profile *profile, uint32_t index,
-			const struct memory_growth *growth)
+/* What the report is made of, read once. */
+struct reading {
+	const struct profile *profile;
+	const struct ranking *ranking;
+	struct memory_growth *growth;	     /* by process */
+	uint32_t order[PROCESSES_SHOWN + 1]; /* those that grew most, most first */
+	uint32_t count;			     /* of those that count */
+	bool exchange;			     /* see is_exchange() */
+};
+
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void say_count(struct line *line, uint64_t count, const char *what)
 {
 	char buffer[UNITS_TEXT_MAX];
-	const struct profile_process *process = &profile->processes[index];
-	uint64_t end_ns =
-	    process->end_ns > process->begin_ns ? process->end_ns : profile->duration_ns;
-	double seconds = difference(end_ns, process->begin_ns) / NS_PER_S;
 
-	if (profile->process_count > 1)
-		say(line, "%s (pid %d): ", process->comm, (int)process->pid);
-	if (growth->start_rss <= 0 || growth->end_rss <= 0) {
-		say_live_heap(line, growth);
-		say_duration(line, " in ", fmax(seconds, 0));
-		say(line, "; resident memory was not read");
-		return;
-	}
-	say_growth(line, "RSS ", growth->end_rss - growth->start_rss);
-	say_duration(line, " in ", fmax(seconds, 0));
-	say(line, growth->divided ? " = " : "; ");
-	say_live_heap(line, growth);
-	if (!growth->divided) {
-		say(line, "; how the rest divides was not read");
-		return;
-	}
+	say(line, "%s %s%s", units_format_count(count, buffer), what, plural(count));
+}
+
+static void say_divided(struct line *line, const struct memory_growth *growth)
+{
+	char buffer[UNITS_TEXT_MAX];
+
 	if (growth->held < 0)
 		say(line, " - reused or not touched %s", units_format_bytes(-growth->held, buffer));
 	else
@@ -197,69 +235,203 @@ static void say_process(struct line *line, const struct profile *profile, uint32
 		say_growth(line, "; swapped out ", growth->swap);
 }
 
-static void say_stacks(struct line *line, const struct ranking *ranking)
+static void say_process(struct line *line, const struct reading *reading, uint32_t index)
 {
-	size_t counts[VERDICT_COUNT] = {0};
+	const struct profile_process *process = &reading->profile->processes[index];
+	const struct memory_growth *growth = &reading->growth[index];
+	uint64_t end_ns =
+	    process->end_ns > process->begin_ns ? process->end_ns : reading->profile->duration_ns;
+	double seconds = fmax(difference(end_ns, process->begin_ns) / NS_PER_S, 0);
 
-	for (size_t i = 0; i < ranking->count; i++)
-		counts[ranking->items[i].verdict]++;
-	if (!counts[VERDICT_LEAK] && !counts[VERDICT_GROWING]) {
+	if (reading->count > 1)
+		say(line, "%s (pid %d): ", process->comm, (int)process->pid);
+	if (growth->start_rss <= 0 || growth->end_rss <= 0 || growth->read_once) {
+		say_live_heap(line, growth);
+		say_duration(line, " in ", seconds);
+		say(line, "; resident memory was %s",
+		    growth->read_once && growth->end_rss > 0 ? "read only once" : "not read");
+		return;
+	}
+	say_growth(line, "RSS ", growth->end_rss - growth->start_rss);
+	say_duration(line, " in ", seconds);
+	say(line, growth->divided ? " = " : "; ");
+	say_live_heap(line, growth);
+	if (growth->divided)
+		say_divided(line, growth);
+	else
+		say(line, "; what else RSS holds was not read%s",
+		    process->end_reason ? " before it ended" : "");
+}
+
+struct stack_counts {
+	size_t leak, growing, early; /* early: growing, of a process with few snapshots */
+};
+
+static struct stack_counts stacks_count(const struct ranking *ranking)
+{
+	struct stack_counts counts = {0};
+
+	for (size_t i = 0; i < ranking->count; i++) {
+		const struct ranked_site *ranked = &ranking->items[i];
+
+		counts.leak += ranked->verdict == VERDICT_LEAK;
+		if (ranked->verdict == VERDICT_GROWING)
+			*(ranked->snapshots < RANK_FEW ? &counts.early : &counts.growing) += 1;
+	}
+	return counts;
+}
+
+static void say_stacks(struct line *line, const struct reading *reading)
+{
+	struct stack_counts counts = stacks_count(reading->ranking);
+	const char *before = "";
+
+	if (!counts.leak && !counts.growing && !counts.early) {
 		say(line, "no stack keeps growing");
 		return;
 	}
-	if (counts[VERDICT_LEAK])
-		say(line, "%zu stack%s grow%s steadily", counts[VERDICT_LEAK],
-		    counts[VERDICT_LEAK] == 1 ? "" : "s", counts[VERDICT_LEAK] == 1 ? "s" : "");
-	if (counts[VERDICT_GROWING])
-		say(line, "%s%zu %sgrow%s but exchange%s what %s hold%s or slow%s down",
-		    counts[VERDICT_LEAK] ? ", " : "", counts[VERDICT_GROWING],
-		    counts[VERDICT_LEAK] ? ""
-					 : (counts[VERDICT_GROWING] == 1 ? "stack " : "stacks "),
-		    counts[VERDICT_GROWING] == 1 ? "s" : "",
-		    counts[VERDICT_GROWING] == 1 ? "s" : "",
-		    counts[VERDICT_GROWING] == 1 ? "it" : "they",
-		    counts[VERDICT_GROWING] == 1 ? "s" : "",
-		    counts[VERDICT_GROWING] == 1 ? "s" : "");
+	if (reading->exchange) {
+		size_t all = counts.leak + counts.growing + counts.early;
+
+		say_count(line, all, "stack");
+		say(line, " only seem%s to grow, see the next line", all == 1 ? "s" : "");
+		return;
+	}
+	if (counts.leak) {
+		say_count(line, counts.leak, "stack");
+		say(line, " grow%s steadily", counts.leak == 1 ? "s" : "");
+		before = ", ";
+	}
+	if (counts.growing) {
+		say(line, "%s", before);
+		say_count(line, counts.growing, "stack");
+		say(line, counts.growing == 1 ? " grows but exchanges what it holds or slows down"
+					      : " grow but exchange what they hold or slow down");
+		before = ", ";
+	}
+	if (counts.early) {
+		say(line, "%s", before);
+		say_count(line, counts.early, "stack");
+		say(line, " grew, too early to say how");
+	}
 }
 
-static int add_processes(struct verdict *verdict, const struct profile *profile, const char *stacks)
+static int add_processes(struct verdict *verdict, const struct reading *reading, const char *stacks)
 {
-	_cleanup_free_ struct memory_growth *growth = memory_growth_read(profile);
-	uint32_t shown =
-	    profile->process_count < PROCESSES_SHOWN ? profile->process_count : PROCESSES_SHOWN;
+	uint32_t shown = reading->count < PROCESSES_SHOWN ? reading->count : PROCESSES_SHOWN;
+	struct line more = {0};
 
-	if (!growth)
-		return -ENOMEM;
 	for (uint32_t i = 0; i < shown; i++) {
 		struct line line = {0};
 
-		say_process(&line, profile, i, &growth[i]);
-		if (profile->process_count == 1)
+		say_process(&line, reading, reading->order[i]);
+		if (reading->count == 1)
 			say(&line, "; %s", stacks);
 		if (finish(verdict, TONE_ANSWER, &line))
 			return -ENOMEM;
 	}
-	return 0;
+	if (reading->count == shown)
+		return 0;
+	say(&more, "and %u more process%s", reading->count - shown,
+	    reading->count - shown == 1 ? "" : "es");
+	return finish(verdict, TONE_ANSWER, &more);
 }
 
-static int add_answers(struct verdict *verdict, const struct profile *profile,
-		       const struct ranking *ranking)
+static int add_answers(struct verdict *verdict, const struct reading *reading)
 {
 	struct line stacks = {0};
 
-	say_stacks(&stacks, ranking);
-	if (add_processes(verdict, profile, stacks.text))
+	say_stacks(&stacks, reading);
+	if (add_processes(verdict, reading, stacks.text))
 		return -ENOMEM;
-	if (profile->process_count == 1)
-		return 0;
-	if (profile->process_count > PROCESSES_SHOWN) {
-		struct line more = {0};
+	return reading->count == 1 ? 0 : finish(verdict, TONE_ANSWER, &stacks);
+}
 
-		say(&more, "and %u more processes", profile->process_count - PROCESSES_SHOWN);
-		if (finish(verdict, TONE_ANSWER, &more))
-			return -ENOMEM;
+static double blocks_that_grow(const struct ranking *ranking)
+{
+	double blocks = 0;
+
+	for (size_t i = 0; i < ranking->count; i++)
+		if (ranking->items[i].verdict == VERDICT_LEAK ||
+		    ranking->items[i].verdict == VERDICT_GROWING)
+			blocks += ranking->items[i].growth_blocks;
+	return blocks;
+}
+
+/*
+ * A cache that was full before the recording looks like a leak until it has exchanged its contents
+ * once: the new blocks are seen, the old ones that they replace are not. Two things betray it: RSS
+ * does not follow, and about as many unknown blocks are freed. In sampled recordings most frees
+ * are of unknown blocks: they say nothing.
+ */
+static bool is_exchange(const struct reading *reading)
+{
+	double live = 0, rss = 0, blocks = blocks_that_grow(reading->ranking);
+	double unmatched = reading->profile->unmatched_frees;
+
+	for (uint32_t i = 0; i < reading->profile->process_count; i++) {
+		const struct memory_growth *growth = &reading->growth[i];
+
+		if (growth->live_growth <= 0)
+			continue;
+		if (growth->start_rss <= 0 || growth->end_rss <= 0 || growth->read_once)
+			return false;
+		live += growth->live_growth;
+		rss += growth->end_rss - growth->start_rss;
 	}
-	return finish(verdict, TONE_ANSWER, &stacks);
+	return reading->profile->sample_bytes <= 1 && live >= EXCHANGE_BYTES &&
+	       rss < EXCHANGE_SHARE * live && blocks > 0 && unmatched >= EXCHANGE_FEWEST * blocks &&
+	       unmatched <= EXCHANGE_MOST * blocks;
+}
+
+static int add_exchange(struct verdict *verdict, const struct reading *reading)
+{
+	struct line line = {0};
+
+	if (!reading->exchange)
+		return 0;
+	say(&line, "RSS did not grow with it, and about as many older blocks were freed (");
+	say_count(&line, reading->profile->unmatched_frees, "block");
+	say(&line,
+	    ") as new ones kept (%.0f): more likely old blocks are being replaced (a full cache) "
+	    "than a leak; record longer",
+	    blocks_that_grow(reading->ranking));
+	return finish(verdict, TONE_ANSWER, &line);
+}
+
+/* Most snapshots that a process has among those with too few; 0 when that hides nothing. */
+static uint32_t few_snapshots(const struct ranking *ranking)
+{
+	uint32_t most = 0;
+	bool all = true, grew = false;
+
+	for (size_t i = 0; i < ranking->count; i++) {
+		const struct ranked_site *ranked = &ranking->items[i];
+
+		if (ranked->snapshots >= RANK_FEW) {
+			all = false;
+			continue;
+		}
+		grew |= ranked->verdict == VERDICT_GROWING;
+		if (ranked->snapshots > most)
+			most = ranked->snapshots;
+	}
+	return grew || all ? most : 0;
+}
+
+static int add_few(struct verdict *verdict, const struct reading *reading)
+{
+	uint32_t few = few_snapshots(reading->ranking);
+	struct line line = {0};
+
+	if (!few)
+		return 0;
+	say(&line,
+	    "too few snapshots%s (%s%u) to tell a leak from a start-up; record longer or use a "
+	    "shorter --interval",
+	    reading->count > 1 ? " of short processes" : "", reading->count > 1 ? "at most " : "",
+	    few);
+	return finish(verdict, TONE_LOSS, &line);
 }
 
 static int add_sampling(struct verdict *verdict, const struct profile *profile)
@@ -281,6 +453,7 @@ static int add_truncated(struct verdict *verdict, const struct profile *profile)
 {
 	uint32_t last = profile->snapshot_count ? profile->snapshot_count - 1 : 0, count = 0;
 	double cut = 0, whole = 0;
+	char buffer[UNITS_TEXT_MAX];
 	struct line line = {0};
 
 	for (uint32_t i = 0; i < profile->site_count; i++) {
@@ -295,40 +468,95 @@ static int add_truncated(struct verdict *verdict, const struct profile *profile)
 	}
 	if (!count)
 		return 0;
-	say(&line, "%u of %u stacks do not reach their root (%.2g %% of the allocated bytes)",
-	    count, profile->site_count, whole > 0 ? 100 * cut / whole : 0);
+	say(&line, "%s of ", units_format_count(count, buffer));
+	say_count(&line, profile->site_count, "stack");
+	say(&line, " do%s not reach %s root (%s %% of the allocated bytes)", count == 1 ? "es" : "",
+	    count == 1 ? "its" : "their",
+	    percent_format(whole > 0 ? 100 * cut / whole : 0, buffer));
 	return finish(verdict, TONE_NOTE, &line);
 }
 
 static int add_unmatched(struct verdict *verdict, const struct profile *profile)
 {
-	char buffer[UNITS_TEXT_MAX];
+	const char *is = profile->unmatched_frees == 1 ? "is" : "are";
 	struct line line = {0};
 
 	if (!profile->unmatched_frees)
 		return 0;
-	say(&line, "%s blocks freed that %s", units_format_count(profile->unmatched_frees, buffer),
-	    profile->sample_bytes > 1 ? "are older than the recording or were not sampled"
-				      : "are older than the recording");
+	say_count(&line, profile->unmatched_frees, "block");
+	say(&line, " freed that %s older than the recording", is);
+	if (profile->sample_bytes > 1)
+		say(&line, " or %s not sampled", profile->unmatched_frees == 1 ? "was" : "were");
+	return finish(verdict, TONE_NOTE, &line);
+}
+
+enum event_group { EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_OTHER, EVENT_GROUPS };
+
+static enum event_group event_group_of(const struct profile_event *event)
+{
+	static const char *const kinds[EVENT_OTHER] = {"fork", "exec", "exit"};
+
+	for (unsigned int i = 0; i < EVENT_OTHER; i++)
+		if (!strcmp(event->kind, kinds[i]))
+			return i;
+	return EVENT_OTHER;
+}
+
+/* "12 processes were forked, 3 ran another program, 11 exited" */
+static int add_lives(struct verdict *verdict, const uint32_t counts[EVENT_GROUPS])
+{
+	static const char *const did[EVENT_OTHER][2] = {
+	    [EVENT_FORK] = {"was forked", "were forked"},
+	    [EVENT_EXEC] = {"ran another program", "ran another program"},
+	    [EVENT_EXIT] = {"exited", "exited"},
+	};
+	char buffer[UNITS_TEXT_MAX];
+	struct line line = {0};
+
+	for (unsigned int i = 0; i < EVENT_OTHER; i++) {
+		if (!counts[i])
+			continue;
+		say(&line, "%s%s%s %s", line.used ? ", " : "",
+		    units_format_count(counts[i], buffer),
+		    line.used	     ? ""
+		    : counts[i] == 1 ? " process"
+				     : " processes",
+		    did[i][counts[i] != 1]);
+	}
+	return finish(verdict, TONE_NOTE, &line);
+}
+
+static int add_event(struct verdict *verdict, const struct profile_event *event)
+{
+	struct line line = {0};
+
+	say_duration(&line, "after ", event->time_ns / (double)NS_PER_S);
+	say(&line, ": %s", event->text);
 	return finish(verdict, TONE_NOTE, &line);
 }
 
 static int add_events(struct verdict *verdict, const struct profile *profile)
 {
-	uint32_t shown = profile->event_count < EVENTS_SHOWN ? profile->event_count : EVENTS_SHOWN;
+	uint32_t counts[EVENT_GROUPS] = {0}, shown = 0, more = 0;
 	struct line rest = {0};
+	bool many;
 
-	for (uint32_t i = 0; i < shown; i++) {
-		struct line line = {0};
-
-		say_duration(&line, "after ", profile->events[i].time_ns / (double)NS_PER_S);
-		say(&line, ": %s", profile->events[i].text);
-		if (finish(verdict, TONE_NOTE, &line))
+	for (uint32_t i = 0; i < profile->event_count; i++)
+		counts[event_group_of(&profile->events[i])]++;
+	many = profile->event_count - counts[EVENT_OTHER] > LIVES_SHOWN;
+	if (many && add_lives(verdict, counts))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < profile->event_count; i++) {
+		if (many && event_group_of(&profile->events[i]) != EVENT_OTHER)
+			continue;
+		if (shown + many == EVENTS_SHOWN)
+			more++;
+		else if (shown++, add_event(verdict, &profile->events[i]))
 			return -ENOMEM;
 	}
-	if (shown == profile->event_count)
+	if (!more)
 		return 0;
-	say(&rest, "and %u more events", profile->event_count - shown);
+	say(&rest, "and %u more event%s (--format json has all)", more, plural(more));
 	return finish(verdict, TONE_NOTE, &rest);
 }
 
@@ -356,17 +584,51 @@ static int add_losses(struct verdict *verdict, const struct profile *profile)
 	return 0;
 }
 
+static bool grew_more(const struct reading *reading, uint32_t a, uint32_t b)
+{
+	return reading->growth[a].live_growth > reading->growth[b].live_growth;
+}
+
+/* The first of 'order' are the processes that get a line; the rest is only counted. */
+static void processes_order(struct reading *reading)
+{
+	for (uint32_t i = 0; i < reading->profile->process_count; i++) {
+		uint32_t at = reading->count < PROCESSES_SHOWN ? reading->count : PROCESSES_SHOWN;
+
+		if (!process_counts(&reading->profile->processes[i], &reading->growth[i]))
+			continue;
+		reading->count++;
+		for (; at > 0 && grew_more(reading, i, reading->order[at - 1]); at--)
+			reading->order[at] = reading->order[at - 1];
+		reading->order[at] = i;
+	}
+}
+
+static int lines_add(struct verdict *verdict, struct reading *reading)
+{
+	const struct profile *profile = reading->profile;
+
+	processes_order(reading);
+	reading->exchange = is_exchange(reading);
+	if (add_answers(verdict, reading) || add_exchange(verdict, reading) ||
+	    add_few(verdict, reading) || add_losses(verdict, profile) ||
+	    add_sampling(verdict, profile) || add_truncated(verdict, profile) ||
+	    add_unmatched(verdict, profile) || add_events(verdict, profile))
+		return -ENOMEM;
+	return 0;
+}
+
 int verdict_build(const struct profile *profile, const struct ranking *ranking,
 		  struct verdict *verdict, struct err *err)
 {
+	_cleanup_free_ struct memory_growth *growth = memory_growth_read(profile);
+	struct reading reading = {.profile = profile, .ranking = ranking, .growth = growth};
+
 	*verdict = (struct verdict){0};
-	if (add_answers(verdict, profile, ranking) || add_losses(verdict, profile) ||
-	    add_sampling(verdict, profile) || add_truncated(verdict, profile) ||
-	    add_unmatched(verdict, profile) || add_events(verdict, profile)) {
-		verdict_free(verdict);
-		return err_set(err, ENOMEM, "out of memory");
-	}
-	return 0;
+	if (growth && !lines_add(verdict, &reading))
+		return 0;
+	verdict_free(verdict);
+	return err_set(err, ENOMEM, "out of memory");
 }
 
 void verdict_free(struct verdict *verdict)

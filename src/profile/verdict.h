@@ -11,6 +11,8 @@
  *		the live heap reused memory that was there before, or was not touched yet
  *   other	growth of file mappings, stacks and shared memory
  *   unexplained	the rest
+ *
+ * Of a process that ended only its last resident size is known: it is not divided then.
  */
 #ifndef SEEP_PROFILE_VERDICT_H
 #define SEEP_PROFILE_VERDICT_H
@@ -27,12 +29,19 @@ struct memory_growth {
 	double live_growth;	   /* over all classes */
 	double variance;	   /* of it, bytes^2 */
 	double start_rss, end_rss; /* 0: not read */
+	bool read_once;		   /* one reading alone: no growth to be told */
 	bool divided;		   /* both breakdowns were read: what follows is meant */
 	double held, other, unexplained, swap;
 };
 
 /* One per process, in their order; the caller frees the array. NULL when memory is out. */
 struct memory_growth *memory_growth_read(const struct profile *profile);
+
+/*
+ * Processes worth a line: all but program images that another one replaced (exec) and that left
+ * nothing. 'growth' is of memory_growth_read().
+ */
+bool process_counts(const struct profile_process *process, const struct memory_growth *growth);
 
 enum verdict_tone {
 	TONE_ANSWER, /* what was found */
@@ -47,6 +56,9 @@ struct verdict {
 	struct verdict_line *items;
 	size_t count, capacity;
 };
+
+/* 4.25 -> "4.2", 110.3 -> "110", 0.004 -> "under 0.01". Returns 'buffer', UNITS_TEXT_MAX bytes. */
+const char *percent_format(double percent, char *buffer);
 
 const char *alloc_class_name(uint32_t alloc_class); /* "malloc", "python", "mmap" */
 
