@@ -142,11 +142,16 @@ static bool color_wanted(FILE *file)
 	       !(term && !strcmp(term, "dumb"));
 }
 
-static int text_write(FILE *file, const struct export_input *input, const struct profile *whole,
-		      bool grouped, struct err *err)
+static int text_write(FILE *file, const struct report_options *report,
+		      const struct export_input *input, const struct profile *whole,
+		      struct err *err)
 {
 	const struct rank_options all = {.order = RANK_GROWTH};
-	const struct text_options options = {color_wanted(file), grouped ? 0 : TEXT_STACKS};
+	const struct text_options options = {
+	    .color = color_wanted(file),
+	    .allocated = report->sort == RANK_ALLOC,
+	    .stacks = report->by == GROUP_SITE ? TEXT_STACKS : 0,
+	};
 	_cleanup_(ranking_free) struct ranking ranking = {0};
 	_cleanup_(verdict_free) struct verdict verdict = {0};
 	int status = ranking_build(whole, &all, &ranking, err);
@@ -167,7 +172,7 @@ static int format_write(FILE *file, const struct report_options *options,
 
 	switch (options->format) {
 	case FORMAT_TEXT:
-		return text_write(file, input, whole, options->by != GROUP_SITE, err);
+		return text_write(file, options, input, whole, err);
 	case FORMAT_JSON:
 		status = export_json(file, input, whole);
 		break;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,4 +110,19 @@ char *elide_middle(const char *text, size_t width)
 char *elide_left(const char *text, size_t width)
 {
 	return elide(text, 0, width ? width : 1);
+}
+
+char *elide_path(const char *path, size_t width)
+{
+	_cleanup_free_ char *clean = utf8_clean(path, 0);
+	char *shorter = NULL;
+
+	if (!clean || utf8_columns(clean) <= width)
+		return TAKE_PTR(clean);
+	for (const char *at = strchr(clean + 1, '/'); at && at[1]; at = strchr(at + 1, '/')) {
+		if (utf8_columns(at) + 1 > width)
+			continue;
+		return asprintf(&shorter, ELLIPSIS "%s", at) < 0 ? NULL : shorter;
+	}
+	return elide_left(clean, width);
 }

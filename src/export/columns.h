@@ -42,4 +42,8 @@ void columns_free(struct columns *table);
 char *elide_middle(const char *text, size_t width);
 char *elide_left(const char *text, size_t width);
 
+/* A path cut on the left where a folder begins, so that what stays is whole: ".../cache/lru.c". As
+ * elide_left() where not even the last name fits. */
+char *elide_path(const char *path, size_t width);
+
 #endif

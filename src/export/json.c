@@ -71,6 +71,7 @@ static json_t *overhead_json(struct writer *writer, const struct profile *profil
 	set_real(writer, overhead, "hits_per_s", seconds > 0 ? profile->hits / seconds : 0);
 	set_real(writer, overhead, "ns_per_hit", profile->ns_per_hit);
 	set_real(writer, overhead, "cpu_percent", profile->cpu_percent);
+	set_real(writer, overhead, "slowdown_percent", profile->slowdown_percent);
 	return overhead;
 }
 
@@ -130,6 +131,23 @@ static json_t *losses_json(struct writer *writer, const struct profile *profile)
 	return losses;
 }
 
+static json_t *events_json(struct writer *writer, const struct profile *profile)
+{
+	json_t *events = json_array();
+
+	for (uint32_t i = 0; i < profile->event_count; i++) {
+		const struct profile_event *event = &profile->events[i];
+		json_t *object = json_object();
+
+		set_real(writer, object, "time_s", event->time_ns / (double)NS_PER_S);
+		set_text(writer, object, "kind", event->kind);
+		set_text(writer, object, "text", event->text);
+		if (json_array_append_new(events, object))
+			writer->failed = true;
+	}
+	return events;
+}
+
 static void head_write(struct writer *writer, const struct profile *profile)
 {
 	double seconds = profile->duration_ns / (double)NS_PER_S;
@@ -145,6 +163,7 @@ static void head_write(struct writer *writer, const struct profile *profile)
 	set(writer, head, "overhead", overhead_json(writer, profile, seconds));
 	set(writer, head, "processes", processes_json(writer, profile));
 	set(writer, head, "losses", losses_json(writer, profile));
+	set(writer, head, "events", events_json(writer, profile));
 	members_write(writer, head);
 }
 

@@ -17,8 +17,9 @@
 #include "profile/verdict.h"
 
 #define CELL_MAX	   48
-#define NAME_COLUMNS_LEAST 12
-#define PLACE_COLUMNS	   24 /* of file:line in the ranking, at most */
+#define SLOWDOWN_MOST	   1000 /* percent; profile.h: that or more */
+#define NAME_COLUMNS_LEAST 14
+#define PLACE_COLUMNS	   24 /* of a place without folders in the ranking, at most */
 #define STACK_NAME_COLUMNS 60
 #define STACK_INDENT	   6
 
@@ -81,66 +82,103 @@ static void verdict_print(FILE *out, const struct verdict *verdict, bool color)
 	}
 }
 
+static const char *plural(size_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+/* "leaky (pid 811), glibc 2.36" or "3 processes"; the caller frees it. NULL when memory is out. */
+static char *who_of(const struct profile *profile)
+{
+	_cleanup_free_ struct memory_growth *growth = memory_growth_read(profile);
+	const struct profile_process *process = NULL;
+	uint32_t count = 0;
+	char *who = NULL;
+	int length;
+
+	for (uint32_t i = 0; growth && i < profile->process_count; i++) {
+		if (!process_counts(&profile->processes[i], &growth[i]))
+			continue;
+		process = &profile->processes[i];
+		count++;
+	}
+	if (count == 1)
+		length = asprintf(&who, "%s (pid %d)%s%s", process->comm, (int)process->pid,
+				  process->allocator ? ", " : "",
+				  process->allocator ? process->allocator : "");
+	else
+		length = asprintf(&who, "%u processes", count);
+	return length < 0 ? NULL : who;
+}
+
+/* ", slowed the target by about 12 %", or nothing when it was not measured. */
+static const char *slowdown_text(const struct profile *profile, char *text, size_t size)
+{
+	char percent[UNITS_TEXT_MAX];
+
+	text[0] = '\0';
+	if (profile->slowdown_percent >= SLOWDOWN_MOST)
+		snprintf(text, size, ", slowed the target by %d %% or more", SLOWDOWN_MOST);
+	else if (profile->slowdown_percent > 0)
+		snprintf(text, size, ", slowed the target by about %s %%",
+			 percent_format(profile->slowdown_percent, percent));
+	return text;
+}
+
 /* What was recorded, how, and what it cost. */
 static void context_print(FILE *out, const struct profile *profile)
 {
-	char duration[UNITS_TEXT_MAX], interval[UNITS_TEXT_MAX], hits[UNITS_TEXT_MAX];
+	char duration[UNITS_TEXT_MAX], interval[UNITS_TEXT_MAX], hits[UNITS_TEXT_MAX],
+	    percent[UNITS_TEXT_MAX], slowdown[2 * CELL_MAX];
 	double seconds = profile->duration_ns / (double)NS_PER_S;
-	_cleanup_free_ char *line = NULL, *who = NULL;
+	_cleanup_free_ char *line = NULL, *who = who_of(profile);
 
-	if (profile->process_count == 1) {
-		const struct profile_process *process = &profile->processes[0];
-
-		if (asprintf(&who, "%s (pid %d)%s%s", process->comm, (int)process->pid,
-			     process->allocator ? ", " : "",
-			     process->allocator ? process->allocator : "") < 0)
-			return;
-	} else if (asprintf(&who, "%u processes", profile->process_count) < 0) {
-		return;
-	}
-	if (asprintf(&line, "%s; %s, %u snapshots every %s, %s; %s probe hits, %.2g %% of a core",
+	if (who &&
+	    asprintf(&line, "%s; %s, %u snapshot%s every %s, %s; %s probe hit%s, %s %% of a core%s",
 		     who, units_format_duration(seconds, duration), profile->snapshot_count,
+		     plural(profile->snapshot_count),
 		     units_format_duration(profile->interval_ns / (double)NS_PER_S, interval),
 		     profile->sample_bytes > 1 ? "sampled" : "exact",
-		     units_format_count(profile->hits, hits), profile->cpu_percent) >= 0)
+		     units_format_count(profile->hits, hits), plural(profile->hits),
+		     percent_format(profile->cpu_percent, percent),
+		     slowdown_text(profile, slowdown, sizeof(slowdown))) >= 0)
 		wrapped_print(out, line, 2);
 }
 
 /* ---- cells --------------------------------------------------------------------------------------
  */
 
-/* Three digits and a letter, powers of 'base': 1.50G, 310M, 999. */
-static const char *short_number(double value, double base, const char *sign, char cell[CELL_MAX])
+/* "+6.2 MiB" -> "+6.2M", "381 B" -> "381": the same digits as in prose. */
+static const char *cell_shorten(const char *text, char cell[CELL_MAX])
 {
-	static const char letters[] = " KMGTPE";
-	double size = fabs(value);
-	unsigned int power = 0;
+	size_t digits = strcspn(text, " ");
+	char unit = text[digits] ? text[digits + 1] : '\0';
 
-	while (size >= 999.5 && power + 2 < sizeof(letters)) {
-		size /= base;
-		power++;
-	}
-	if (value < 0)
-		sign = "-";
-	if (!power)
-		snprintf(cell, CELL_MAX, "%s%.0f", size >= 0.5 ? sign : "", size);
-	else
-		snprintf(cell, CELL_MAX, "%s%.*f%c", sign,
-			 size < 9.995	? 2
-			 : size < 99.95 ? 1
-					: 0,
-			 size, letters[power]);
+	snprintf(cell, CELL_MAX, "%.*s%.*s", (int)digits, text, unit && unit != 'B', &unit);
 	return cell;
 }
 
 static const char *short_growth(double bytes, char cell[CELL_MAX])
 {
-	return short_number(bytes, 1024, "+", cell);
+	char text[UNITS_TEXT_MAX];
+
+	return cell_shorten(units_format_growth(bytes, text), cell);
 }
 
 static const char *short_bytes(double bytes, char cell[CELL_MAX])
 {
-	return short_number(bytes, 1024, "", cell);
+	char text[UNITS_TEXT_MAX];
+
+	return cell_shorten(units_format_bytes(bytes, text), cell);
+}
+
+static const char *count_format(double count, char cell[CELL_MAX])
+{
+	char text[UNITS_TEXT_MAX];
+	double size = fmin(round(fabs(count)), 1e18);
+
+	snprintf(cell, CELL_MAX, "%s%s", count <= -0.5 ? "-" : "", units_format_count(size, text));
+	return cell;
 }
 
 static const char *path_base(const char *path)
@@ -196,26 +234,46 @@ static char *name_fit(const char *function, size_t width)
 	return elide_middle(bare, width);
 }
 
-/* Function and place in 'width' columns, the place from the end of its path. */
+/* How much of a place to show: all, or less so that the name stays whole, but of a path at least
+ * the last folder and name unless that leaves no room for the function's name. */
+static char *place_fit(const char *place, size_t name_columns, size_t width)
+{
+	size_t room = width > name_columns + 2 ? width - name_columns - 2 : 0, least = 0;
+	const char *base = path_base(place);
+	size_t base_columns = utf8_columns(base) + (base > place ? 2 : 0);
+
+	for (const char *at = base > place + 1 ? base - 2 : place; at > place; at--)
+		if (*at == '/') {
+			least = utf8_columns(at) + 1;
+			break;
+		}
+	if (!least)
+		least = utf8_columns(place);
+	if (least + 2 + NAME_COLUMNS_LEAST > width)
+		least = base_columns;
+	if (least + 2 + NAME_COLUMNS_LEAST / 2 > width)
+		least = width / 2 < PLACE_COLUMNS ? width / 2 : PLACE_COLUMNS;
+	return elide_path(place, room > least ? room : least);
+}
+
+/* Function and place in 'width' columns. */
 static char *name_cell(const struct profile_frame *frame, size_t width)
 {
 	_cleanup_free_ char *place = place_of(frame), *short_place = NULL, *name = NULL;
-	size_t most = width / 2 < PLACE_COLUMNS ? width / 2 : PLACE_COLUMNS, place_width, room;
 	char *cell = NULL;
 
 	if (!place)
 		return NULL;
-	place_width = utf8_columns(place);
-	room = width - utf8_columns(frame->function) - 2;
-	if (utf8_columns(frame->function) + 2 + most > width)
-		room = most;
-	if (place_width > room)
-		place_width = room;
 	if (!place[0] || !strcmp(place, frame->function))
 		return name_fit(frame->function, width);
-	short_place = elide_left(place, place_width);
-	name = name_fit(frame->function, width - place_width - 2);
-	if (!short_place || !name || asprintf(&cell, "%s  %s", name, short_place) < 0)
+	/* an offset says less than the name: all of it or nothing */
+	if (!frame->file && utf8_columns(frame->function) + 2 + utf8_columns(place) > width)
+		return name_fit(frame->function, width);
+	short_place = place_fit(place, utf8_columns(frame->function), width);
+	if (!short_place)
+		return NULL;
+	name = name_fit(frame->function, width - utf8_columns(short_place) - 2);
+	if (!name || asprintf(&cell, "%s  %s", name, short_place) < 0)
 		return NULL;
 	return cell;
 }
@@ -224,17 +282,23 @@ static char *name_cell(const struct profile_frame *frame, size_t width)
  */
 
 struct table_shape {
-	bool sampled, classes;
+	bool sampled, classes, allocated;
+	size_t rows;
 };
 
-static struct table_shape shape_find(const struct export_input *input)
+/* Sites that hold nothing are last: they are only counted. */
+static struct table_shape shape_find(const struct export_input *input,
+				     const struct text_options *options)
 {
-	struct table_shape shape = {.sampled = input->profile->sample_bytes > 1};
+	struct table_shape shape = {.sampled = input->profile->sample_bytes > 1,
+				    .allocated = options->allocated};
+	const struct ranked_site *items = input->ranking->items;
 
-	for (size_t i = 1; i < input->ranking->count && i < input->limit; i++)
-		if (input->ranking->items[i].site->alloc_class !=
-		    input->ranking->items[0].site->alloc_class)
-			shape.classes = true;
+	while (shape.rows < input->ranking->count && shape.rows < input->limit &&
+	       (options->allocated || !ranked_site_empty(&items[shape.rows])))
+		shape.rows++;
+	for (size_t i = 1; i < shape.rows; i++)
+		shape.classes |= items[i].site->alloc_class != items[0].site->alloc_class;
 	return shape;
 }
 
@@ -254,7 +318,7 @@ static int figures_add(struct columns *table, const struct ranked_site *ranked, 
 		       struct table_shape shape)
 {
 	double blocks = live_blocks(ranked->end), live = live_bytes(ranked->end);
-	char cells[10][CELL_MAX];
+	char cells[11][CELL_MAX];
 	size_t count = 0;
 
 	snprintf(cells[count++], CELL_MAX, "%zu", rank);
@@ -264,7 +328,9 @@ static int figures_add(struct columns *table, const struct ranked_site *ranked, 
 	short_growth(ranked->slope, cells[count]);
 	strncat(cells[count++], "/s", CELL_MAX - 24);
 	short_bytes(live, cells[count++]);
-	short_number(blocks, 1000, "", cells[count++]);
+	if (shape.allocated)
+		short_bytes(ranked->end.alloc_bytes, cells[count++]);
+	count_format(blocks, cells[count++]);
 	short_bytes(blocks > 0.5 ? live / blocks : 0, cells[count++]);
 	snprintf(cells[count++], CELL_MAX, "%.0f%%", 100 * ranked->survival);
 	snprintf(cells[count++], CELL_MAX, "%s", site_verdict_name(ranked->verdict));
@@ -287,6 +353,8 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 		heads[count++] = (struct column){"\302\261", true};
 	heads[count++] = (struct column){"rate", true};
 	heads[count++] = (struct column){"live", true};
+	if (shape.allocated)
+		heads[count++] = (struct column){"allocated", true};
 	heads[count++] = (struct column){"blocks", true};
 	heads[count++] = (struct column){"average", true};
 	heads[count++] = (struct column){"kept", true};
@@ -296,15 +364,110 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 	return count;
 }
 
-/* The frame that names a row; NULL for a site without frames. */
-static const struct profile_frame *naming_frame(const struct export_input *input,
-						const struct ranked_site *ranked)
-{
-	const struct profile_site *site = ranked->site;
+/* The place of a row in its stack: the frames that name it, from 'at' on. */
+struct row {
+	const struct profile *profile;
+	const struct profile_site *site;
+	uint32_t at;	 /* the naming frame */
+	uint32_t caller; /* the frame that tells it from rows of the same name; 0: none needed */
+};
 
-	if (!site->frame_count)
+static const struct profile_frame *row_frame(const struct row *row, uint32_t index)
+{
+	if (index >= row->site->frame_count)
 		return NULL;
-	return &input->profile->frames[site->frames[site_naming_frame(input->profile, site)]];
+	return &row->profile->frames[row->site->frames[index]];
+}
+
+/* The next frame above 'index' that is shown; frame_count at the end of the stack. */
+static uint32_t frame_above(const struct row *row, uint32_t index)
+{
+	do
+		index++;
+	while (index < row->site->frame_count && row_frame(row, index)->internal);
+	return index;
+}
+
+/*
+ * How two rows compare, by the functions of their stacks from the naming frame on. '*differ' is
+ * the index in 'a' of the first frame that is not the same.
+ */
+static int rows_compare(const struct row *a, const struct row *b, uint32_t *differ)
+{
+	uint32_t i = a->at, k = b->at;
+	int order = 0;
+
+	for (;; i = frame_above(a, i), k = frame_above(b, k)) {
+		const struct profile_frame *left = row_frame(a, i), *right = row_frame(b, k);
+
+		*differ = i;
+		if (!left || !right)
+			return (left != NULL) - (right != NULL);
+		order = strcmp(left->function, right->function);
+		if (order)
+			return order;
+	}
+}
+
+static int by_stack(const void *left, const void *right)
+{
+	struct row *const *a = left, *const *b = right;
+	uint32_t differ;
+
+	return rows_compare(*a, *b, &differ);
+}
+
+/* The frame of 'row' at which it parts from 'other', if that has the same name. */
+static void row_part(struct row *row, const struct row *other)
+{
+	uint32_t differ;
+
+	rows_compare(row, other, &differ);
+	if (differ == row->at)
+		return;
+	if (differ >= row->site->frame_count)
+		differ = frame_above(row, row->at); /* one is all of the other: its caller then */
+	if (differ < row->site->frame_count && differ > row->caller)
+		row->caller = differ;
+}
+
+/* Find what tells rows of one name apart: sorted by stack, a row is most like its neighbours. */
+static int callers_find(struct row *rows, size_t count)
+{
+	_cleanup_free_ struct row **order = calloc(count + 1, sizeof(*order));
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		order[i] = &rows[i];
+	qsort(order, count, sizeof(*order), by_stack);
+	for (size_t i = 1; i < count; i++) {
+		row_part(order[i], order[i - 1]);
+		row_part(order[i - 1], order[i]);
+	}
+	return 0;
+}
+
+/* Name and place of a row: "xmalloc < parse_line  parser.c:17". NULL when memory is out. */
+static char *row_cell(const struct row *row, size_t width)
+{
+	const struct profile_frame *naming = row_frame(row, row->at);
+	struct profile_frame shown = {.function = "[no frames]"};
+	_cleanup_free_ char *both = NULL;
+
+	if (naming)
+		shown = *naming;
+	if (row->caller) {
+		const struct profile_frame *caller = row_frame(row, row->caller);
+
+		shown = *caller;
+		if (asprintf(&both, "%.*s < %.*s", (int)name_bytes(naming->function),
+			     naming->function, (int)name_bytes(caller->function),
+			     caller->function) < 0)
+			return NULL;
+		shown.function = both;
+	}
+	return name_cell(&shown, width);
 }
 
 /* The widths of the figures are known only when all are there: then what is left is the name's. */
@@ -317,62 +480,77 @@ static size_t name_width(const struct columns *figures)
 	return used + NAME_COLUMNS_LEAST > TEXT_COLUMNS ? NAME_COLUMNS_LEAST : TEXT_COLUMNS - used;
 }
 
-static int rows_join(const struct export_input *input, const struct columns *figures,
-		     struct columns *table)
+static int rows_join(const struct row *rows, const struct columns *figures, struct columns *table)
 {
-	static const struct profile_frame nothing = {.function = "[no frames]"};
 	size_t width = name_width(figures);
 
 	for (size_t i = 0; i < figures->count; i++) {
-		size_t row = i / figures->column_count;
+		_cleanup_free_ char *cell = NULL;
 
 		if (columns_add(table, figures->items[i]))
 			return -ENOMEM;
-		if (i % figures->column_count == figures->column_count - 1) {
-			const struct profile_frame *frame =
-			    naming_frame(input, &input->ranking->items[row]);
-			_cleanup_free_ char *cell = name_cell(frame ? frame : &nothing, width);
-
-			if (!cell || columns_add(table, cell))
-				return -ENOMEM;
-		}
+		if (i % figures->column_count != figures->column_count - 1)
+			continue;
+		cell = row_cell(&rows[i / figures->column_count], width);
+		if (!cell || columns_add(table, cell))
+			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int ranking_print(FILE *out, const struct export_input *input)
+/* Fill rows and their figures. Returns 0 or -ENOMEM. */
+static int rows_fill(const struct export_input *input, struct table_shape shape, struct row *rows,
+		     struct columns *figures)
 {
-	struct table_shape shape = shape_find(input);
-	struct column heads[12];
+	for (size_t i = 0; i < shape.rows; i++) {
+		const struct profile_site *site = input->ranking->items[i].site;
+
+		rows[i] = (struct row){.profile = input->profile, .site = site};
+		rows[i].at = site_naming_frame(input->profile, site);
+		if (figures_add(figures, &input->ranking->items[i], i + 1, shape))
+			return -ENOMEM;
+	}
+	return callers_find(rows, shape.rows);
+}
+
+static int ranking_print(FILE *out, const struct export_input *input, struct table_shape shape)
+{
+	_cleanup_free_ struct row *rows = calloc(shape.rows + 1, sizeof(*rows));
+	struct column heads[13];
 	struct columns figures = {.columns = heads}, table = {.columns = heads};
-	int status = 0;
+	int status = rows ? 0 : -ENOMEM;
 
 	figures.column_count = heads_fill(heads, shape);
 	heads[figures.column_count] = (struct column){"function", false};
 	table.column_count = figures.column_count + 1;
-	for (size_t i = 0; i < input->ranking->count && i < input->limit && !status; i++)
-		status = figures_add(&figures, &input->ranking->items[i], i + 1, shape);
 	if (!status)
-		status = rows_join(input, &figures, &table);
+		status = rows_fill(input, shape, rows, &figures);
 	if (!status)
+		status = rows_join(rows, &figures, &table);
+	if (!status && shape.rows)
 		columns_print(out, &table, "");
 	columns_free(&figures);
 	columns_free(&table);
 	return status;
 }
 
-static void rest_print(FILE *out, const struct export_input *input)
+static void rest_print(FILE *out, const struct export_input *input, struct table_shape shape)
 {
 	const struct ranking *ranking = input->ranking;
+	size_t holding = 0, rest = ranking->count - shape.rows;
+	char buffer[UNITS_TEXT_MAX], count[CELL_MAX];
 	double growth = 0;
-	char buffer[UNITS_TEXT_MAX];
 
-	if (ranking->count <= input->limit)
-		return;
-	for (size_t i = input->limit; i < ranking->count; i++)
+	for (size_t i = shape.rows; i < ranking->count; i++) {
 		growth += ranking->items[i].growth_bytes;
-	fprintf(out, "and %zu more, %s in all (-n shows more)\n", ranking->count - input->limit,
-		units_format_growth(growth, buffer));
+		holding += !ranked_site_empty(&ranking->items[i]);
+	}
+	if (holding)
+		fprintf(out, "and %s more, %s in all (-n shows more)\n",
+			count_format(holding, count), units_format_growth(growth, buffer));
+	if (rest > holding)
+		fprintf(out, "and %s more that hold%s nothing\n",
+			count_format(rest - holding, count), rest - holding == 1 ? "s" : "");
 }
 
 /* ---- stacks -------------------------------------------------------------------------------------
@@ -401,16 +579,19 @@ static void stack_head_print(FILE *out, const struct profile *profile,
 {
 	char growth[UNITS_TEXT_MAX], rate[UNITS_TEXT_MAX], error[UNITS_TEXT_MAX];
 	const struct profile_site *site = ranked->site;
-	long long blocks = llround(ranked->growth_blocks);
+	bool more = ranked->growth_blocks >= 0.5;
+	char blocks[CELL_MAX];
 
 	fprintf(out, "#%zu  %s%s%s  %s", rank, color ? verdict_color(ranked->verdict) : "",
 		site_verdict_name(ranked->verdict), color ? COLOR_END : "",
 		units_format_growth(ranked->growth_bytes, growth));
 	if (ranked->error_bytes > 0)
 		fprintf(out, " \302\261%s", units_format_bytes(ranked->error_bytes, error));
-	fprintf(out, " in %+lld block%s, %s/s, %.0f%% kept, %s", blocks,
-		llabs(blocks) == 1 ? "" : "s", units_format_growth(ranked->slope, rate),
-		100 * ranked->survival, alloc_class_name(site->alloc_class));
+	fprintf(out, " in %s%s block%s, %s/s, %.0f%% kept, %s", more ? "+" : "",
+		count_format(ranked->growth_blocks, blocks),
+		plural(llabs(llround(ranked->growth_blocks))),
+		units_format_growth(ranked->slope, rate), 100 * ranked->survival,
+		alloc_class_name(site->alloc_class));
 	if (profile->process_count > 1)
 		fprintf(out, ", pid %d", (int)profile->processes[site->process].pid);
 	fputc('\n', out);
@@ -424,7 +605,7 @@ static int frame_print(FILE *out, const struct profile_frame *frame, size_t widt
 	if (asprintf(&full, "%s%s", frame->function, frame->inlined ? " (inlined)" : "") < 0)
 		return -ENOMEM;
 	name = elide_middle(full, width);
-	end = place ? elide_left(place, TEXT_COLUMNS - STACK_INDENT - width - 2) : NULL;
+	end = place ? elide_path(place, TEXT_COLUMNS - STACK_INDENT - width - 2) : NULL;
 	if (!name || !end)
 		return -ENOMEM;
 	columns = utf8_columns(name);
@@ -462,7 +643,8 @@ static int stack_print(FILE *out, const struct profile *profile, const struct pr
 			return -ENOMEM;
 	}
 	if (hidden)
-		fprintf(out, "%*s[%u internal frames]\n", STACK_INDENT, "", hidden);
+		fprintf(out, "%*s[%u internal frame%s]\n", STACK_INDENT, "", hidden,
+			plural(hidden));
 	if (site->truncated && site->frame_count > 1)
 		fprintf(out, "%*s[cut here: %s]\n", STACK_INDENT, "",
 			walk_end_text(site->end_reason));
@@ -473,6 +655,7 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 		const struct text_options *options)
 {
 	const struct ranking *ranking = input->ranking;
+	struct table_shape shape = shape_find(input, options);
 
 	verdict_print(out, verdict, options->color);
 	context_print(out, input->profile);
@@ -482,10 +665,10 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 		      out);
 		return 0;
 	}
-	if (ranking_print(out, input))
+	if (ranking_print(out, input, shape))
 		return -ENOMEM;
-	rest_print(out, input);
-	for (size_t i = 0; i < ranking->count && i < options->stacks && i < input->limit; i++) {
+	rest_print(out, input, shape);
+	for (size_t i = 0; i < shape.rows && i < options->stacks; i++) {
 		fputc('\n', out);
 		stack_head_print(out, input->profile, &ranking->items[i], i + 1, options->color);
 		if (stack_print(out, input->profile, ranking->items[i].site))

@@ -3,7 +3,10 @@
  * text.h - the report for a person: verdict, ranking, the stacks of the first sites.
  *
  * Fits TEXT_COLUMNS columns; names are cut in the middle, paths from the left. Names are made fit
- * for a terminal (utf8.h).
+ * for a terminal (utf8.h). Where one function names several rows (xmalloc), each is shown with the
+ * caller that tells it from the others: "xmalloc < parse_line".
+ *
+ * K, M, G in columns are KiB, MiB, GiB: the digits are those of the prose.
  */
 #ifndef SEEP_EXPORT_TEXT_H
 #define SEEP_EXPORT_TEXT_H
@@ -19,7 +22,8 @@ struct verdict;
 
 struct text_options {
 	bool color;
-	size_t stacks; /* sites whose stack is shown; 0 for grouped rankings, which have none */
+	bool allocated; /* show the bytes allocated, and also sites that hold nothing (any more) */
+	size_t stacks;	/* sites whose stack is shown; 0 for grouped rankings, which have none */
 };
 
 /* 'verdict' is of the ungrouped profile. */

@@ -484,11 +484,306 @@ static void the_verdict_is_honest_about_what_it_lacks(void **state)
 	profile.complete = false;
 	assert_true(verdict_has(&profile, "incomplete"));
 	profile.processes[0].end_memory.rss_bytes = 0;
-	assert_true(verdict_has(&profile, "how the rest divides was not read"));
+	assert_true(verdict_has(&profile, "what else RSS holds was not read"));
 	profile.processes[0].start_memory.rss_bytes = 0;
 	memset(profile.processes[0].rss_bytes, 0, profile.snapshot_count * sizeof(uint64_t));
 	assert_true(verdict_has(&profile, "resident memory was not read"));
 	profile_deinit(&profile);
+}
+
+/* Of a target that exited the last resident size is known, and none of its parts. */
+static void growth_of_what_ended_is_not_divided(void **state)
+{
+	struct profile_process *process;
+	struct profile profile;
+
+	demo_write(test_path("ended.seep"), false);
+	test_load(test_path("ended.seep"), &profile);
+	process = &profile.processes[0];
+	process->end_reason = "exited";
+	process->end_memory = (struct memory_breakdown){.rss_bytes = 163 << 20};
+	assert_true(verdict_has(&profile, "RSS +62.0 MiB in 1m; live heap +63.8 MiB"));
+	assert_true(verdict_has(&profile, "was not read before it ended"));
+	assert_false(verdict_has(&profile, "reused or not touched"));
+	assert_false(verdict_has(&profile, "allocator-held"));
+	/* read once: 0 is not its growth */
+	process->end_memory.rss_bytes = process->start_memory.rss_bytes;
+	memset(process->rss_bytes, 0, profile.snapshot_count * sizeof(uint64_t));
+	process->rss_bytes[0] = process->start_memory.rss_bytes;
+	assert_true(verdict_has(&profile, "resident memory was read only once"));
+	assert_false(verdict_has(&profile, "RSS 0 B"));
+	profile_deinit(&profile);
+}
+
+static void a_full_cache_is_not_called_a_steady_leak(void **state)
+{
+	static const struct {
+		uint64_t freed, end_rss_mib, sample_bytes;
+		bool exchange;
+	} cases[] = {
+	    {6329, 101, 1, true},  {6329, 163, 1, false},      {6329, 102, 1, true},
+	    {3001, 101, 1, false}, {31657, 101, 1, false},     {0, 101, 1, false},
+	    {6329, 0, 1, false},   {6329, 101, 524288, false},
+	};
+	struct profile profile;
+
+	demo_write(test_path("cache.seep"), false);
+	test_load(test_path("cache.seep"), &profile);
+	memset(profile.processes[0].rss_bytes, 0, profile.snapshot_count * sizeof(uint64_t));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		profile.unmatched_frees = cases[i].freed;
+		profile.processes[0].end_memory.rss_bytes = cases[i].end_rss_mib << 20;
+		profile.sample_bytes = cases[i].sample_bytes;
+		assert_int_equal(verdict_has(&profile, "more likely old blocks are being replaced"),
+				 cases[i].exchange);
+		assert_int_equal(verdict_has(&profile, "1 stack only seems to grow"),
+				 cases[i].exchange);
+		assert_int_equal(verdict_has(&profile, "1 stack grows steadily"),
+				 !cases[i].exchange);
+	}
+	profile_deinit(&profile);
+}
+
+static void few_snapshots_are_no_ground_for_a_leak(void **state)
+{
+	struct profile profile;
+
+	demo_write(test_path("few.seep"), false);
+	test_load(test_path("few.seep"), &profile);
+	profile.snapshot_count = 4;
+	profile.duration_ns = profile.processes[0].end_ns = 6 * NS_PER_S;
+	for (uint32_t i = 0; i < profile.site_count; i++) {
+		struct profile_site *site = &profile.sites[i];
+
+		while (site->point_count && site->points[site->point_count - 1].snapshot >= 4)
+			site->point_count--;
+	}
+	assert_true(verdict_has(&profile, "too few snapshots (4) to tell a leak from a start-up"));
+	assert_true(verdict_has(&profile, "stacks grew, too early to say how"));
+	assert_false(verdict_has(&profile, "steadily"));
+	profile_deinit(&profile);
+}
+
+static unsigned int verdict_count(const struct profile *profile, const char *part)
+{
+	const struct rank_options options = {.order = RANK_GROWTH};
+	struct verdict verdict;
+	struct ranking ranking;
+	unsigned int count = 0;
+
+	assert_int_equal(ranking_build(profile, &options, &ranking, NULL), 0);
+	assert_int_equal(verdict_build(profile, &ranking, &verdict, NULL), 0);
+	for (size_t i = 0; i < verdict.count; i++)
+		count += strstr(verdict.items[i].text, part) != NULL;
+	verdict_free(&verdict);
+	ranking_free(&ranking);
+	return count;
+}
+
+#define FAMILY 7
+
+/* Seven processes, the last with most growth, and an image that exec replaced. */
+static void family_write(const char *path)
+{
+	struct recording *recording = test_create(path, &test_meta);
+	struct profile_process image = {
+	    .pid = 797, .comm = "sh", .end_ns = NS_PER_S, .end_reason = "exec"};
+	static const char *const kinds[] = {"fork", "exec", "exit"};
+
+	for (uint32_t i = 0; i < FAMILY; i++) {
+		const uint64_t frame = NATIVE(1, 0x1000);
+
+		put_process(recording, i, 811 + i, "worker");
+		put_name(recording, frame, "work", "src/worker.c", 19);
+		recording_put_stack(recording, i, &frame, 1, false, 0);
+		recording_put_site(recording, i, i, CLASS_MALLOC, i);
+	}
+	recording_put_process(recording, FAMILY, &image);
+	for (uint32_t i = 0; i < 31; i++) {
+		const struct profile_snapshot snapshot = {.time_ns = 2 * i * NS_PER_S};
+		const struct profile_event event = {i * NS_PER_S, kinds[i % 3], "someone"};
+
+		recording_put_snapshot(recording, i, &snapshot);
+		recording_put_event(recording, &event);
+		for (uint32_t k = 0; k < FAMILY && i; k++)
+			put_point(recording, k, i, i * (k + 1), 0, 1009, 0);
+	}
+	for (uint32_t i = 0; i < 6; i++) {
+		const struct profile_event event = {i * NS_PER_S, "mark", "snapshot asked for"};
+
+		recording_put_event(recording, &event);
+	}
+	test_close(recording);
+}
+
+static void many_processes_and_events_do_not_bury_the_answer(void **state)
+{
+	struct profile profile;
+
+	family_write(test_path("family.seep"));
+	test_load(test_path("family.seep"), &profile);
+	assert_int_equal(verdict_count(&profile, "worker (pid"), 3);
+	assert_true(verdict_has(&profile, "worker (pid 817)"));
+	assert_false(verdict_has(&profile, "worker (pid 814)"));
+	assert_false(verdict_has(&profile, "sh (pid"));
+	assert_true(verdict_has(&profile, "and 4 more processes"));
+	assert_true(verdict_has(&profile, "11 processes were forked, 10 ran another program, 10 "
+					  "exited"));
+	assert_false(verdict_has(&profile, "someone"));
+	assert_int_equal(verdict_count(&profile, "snapshot asked for"), 3);
+	assert_true(verdict_has(&profile, "and 3 more events (--format json has all)"));
+	assert_renders(&profile, GROUP_SITE, TEXT, 0, "family.txt");
+	/* one of what was counted */
+	profile.events[0].kind = "exit";
+	profile.event_count = 3;
+	assert_true(verdict_has(&profile, "1 process ran another program, 2 exited"));
+	profile_deinit(&profile);
+}
+
+static void the_slowdown_is_told(void **state)
+{
+	static const struct {
+		double percent;
+		const char *text;
+	} cases[] = {
+	    {0, "% of a core\n"},
+	    {6.25, "% of a core, slowed the target by about 6.2 %\n"},
+	    {110.4, "% of a core, slowed the target by about 110 %\n"},
+	    {1000, "% of a core, slowed the target by 1000 % or more\n"},
+	};
+	struct profile profile;
+
+	demo_write(test_path("slow.seep"), false);
+	test_load(test_path("slow.seep"), &profile);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *text = NULL;
+
+		profile.hits = 100;
+		profile.slowdown_percent = cases[i].percent;
+		text = render(&profile, GROUP_SITE, TEXT, 0);
+		for (char *at = text; (at = strstr(at, "\n  ")); at += 2) /* as one line */
+			memmove(at, at + 2, strlen(at + 2) + 1), *at = ' ';
+		if (!strstr(text, cases[i].text))
+			fail_msg("%.400s", text);
+	}
+	profile_deinit(&profile);
+}
+
+static void counts_of_one_are_singular(void **state)
+{
+	struct profile profile;
+
+	demo_write(test_path("one.seep"), false);
+	test_load(test_path("one.seep"), &profile);
+	profile.unmatched_frees = 1;
+	assert_true(verdict_has(&profile, "1 block freed that is older than the recording"));
+	profile.sample_bytes = 524288;
+	assert_true(verdict_has(&profile, "1 block freed that is older than the recording or was "
+					  "not sampled"));
+	profile.sites[3].truncated = false;
+	profile.sites[4].truncated = true;
+	assert_true(verdict_has(&profile, "1 of 5 stacks does not reach its root"));
+	profile_deinit(&profile);
+}
+
+static void percents_are_plain_numbers(void **state)
+{
+	static const struct {
+		double percent;
+		const char *text;
+	} cases[] = {{0, "0"},	   {0.004, "under 0.01"}, {0.12, "0.12"}, {4.25, "4.2"},
+		     {9.97, "10"}, {56.4, "56"},	  {110.3, "110"}, {12345, "12345"}};
+	char buffer[UNITS_TEXT_MAX];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(percent_format(cases[i].percent, buffer), cases[i].text);
+}
+
+/* Stacks of 'names', leaf first, one site each; blocks of 1009 bytes, site 0 most. */
+static char *stacks_render(const char *names[][5], uint32_t count, uint32_t empty)
+{
+	struct recording *recording = test_create(test_path("stacks.seep"), &test_meta);
+	struct profile profile;
+	char *text;
+
+	put_process(recording, 0, 811, "x");
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t frames[5];
+		uint32_t depth = 0;
+
+		for (; depth < 5 && names[i][depth]; depth++) {
+			frames[depth] = NATIVE(1, 0x1000 * (i + 1) + depth);
+			put_name(recording, frames[depth], names[i][depth], "deep/place.c",
+				 depth + 1);
+		}
+		recording_put_stack(recording, i, frames, depth, false, 0);
+		recording_put_site(recording, i, 0, CLASS_MALLOC, i);
+	}
+	for (uint32_t i = 0; i < 31; i++) {
+		const struct profile_snapshot snapshot = {.time_ns = 2 * i * NS_PER_S};
+
+		recording_put_snapshot(recording, i, &snapshot);
+		for (uint32_t k = 0; k < count && i; k++)
+			put_point(recording, k, i, i * (19 - k), k < empty ? 0 : i * (19 - k), 1009,
+				  0);
+	}
+	test_close(recording);
+	test_load(test_path("stacks.seep"), &profile);
+	text = render(&profile, GROUP_SITE, TEXT, 0);
+	profile_deinit(&profile);
+	return text;
+}
+
+static void rows_of_one_wrapper_are_told_apart(void **state)
+{
+	const char *names[][5] = {
+	    {"zmalloc", "sdsnewlen", "read_query", "main"},
+	    {"zmalloc", "sdsnewlen", "load_file", "main"},
+	    {"zmalloc", "create_client(int, char)", "main"},
+	    {"alone", "create_client(int, char)", "main"},
+	    {"zmalloc", "sdsnewlen"},
+	};
+	_cleanup_free_ char *text = stacks_render(names, 5, UINT32_MAX);
+
+	assert_non_null(strstr(text, "zmalloc < read_query  deep/place.c:3\n"));
+	assert_non_null(strstr(text, "zmalloc < load_file  deep/place.c:3\n"));
+	assert_non_null(strstr(text, "zmalloc < create_client  deep/place.c:2\n"));
+	assert_non_null(strstr(text, "  alone  deep/place.c:1\n"));
+	assert_non_null(strstr(text, "zmalloc < sdsnewlen  deep/place.c:2\n"));
+	assert_true(widest_line(text) <= TEXT_COLUMNS);
+}
+
+static void sites_that_hold_nothing_are_only_counted(void **state)
+{
+	const char *names[][5] = {{"keeps", "main"}, {"frees", "main"}, {"frees_too", "main"}};
+	_cleanup_free_ char *text = stacks_render(names, 3, 1);
+
+	assert_non_null(strstr(text, "keeps"));
+	assert_null(strstr(text, "frees"));
+	assert_non_null(strstr(text, "and 2 more that hold nothing\n"));
+}
+
+static void paths_are_cut_where_a_folder_begins(void **state)
+{
+	static const struct {
+		const char *path, *cut;
+		size_t width;
+	} cases[] = {
+	    {"/a/demo/sessiond.c:113", "/a/demo/sessiond.c:113", 22},
+	    {"/a/demo/sessiond.c:113", "\342\200\246/demo/sessiond.c:113", 21},
+	    {"/a/demo/sessiond.c:113", "\342\200\246/sessiond.c:113", 20},
+	    {"/a/demo/sessiond.c:113", "\342\200\246d.c:113", 8},
+	    {"demo/sessiond.c:113", "\342\200\246/sessiond.c:113", 18},
+	    {"sessiond.c", "\342\200\246.c", 3},
+	    {"////", "\342\200\246/", 2},
+	    {"", "", 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *cut = elide_path(cases[i].path, cases[i].width);
+
+		assert_string_equal(cut, cases[i].cut);
+	}
 }
 
 static void the_parts_of_rss_growth_add_up(void **state)
@@ -524,6 +819,16 @@ int main(void)
 	    cmocka_unit_test(only_valid_utf8_passes),
 	    cmocka_unit_test(the_verdict_is_honest_about_what_it_lacks),
 	    cmocka_unit_test(the_parts_of_rss_growth_add_up),
+	    cmocka_unit_test(growth_of_what_ended_is_not_divided),
+	    cmocka_unit_test(a_full_cache_is_not_called_a_steady_leak),
+	    cmocka_unit_test(few_snapshots_are_no_ground_for_a_leak),
+	    cmocka_unit_test(many_processes_and_events_do_not_bury_the_answer),
+	    cmocka_unit_test(the_slowdown_is_told),
+	    cmocka_unit_test(counts_of_one_are_singular),
+	    cmocka_unit_test(percents_are_plain_numbers),
+	    cmocka_unit_test(rows_of_one_wrapper_are_told_apart),
+	    cmocka_unit_test(sites_that_hold_nothing_are_only_counted),
+	    cmocka_unit_test(paths_are_cut_where_a_folder_begins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, test_folder_remove);
