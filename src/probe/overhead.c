@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -21,6 +22,7 @@
 #include "seep.skel.h"
 
 #define CALIBRATION_CALLS 4000
+#define CPU_TICK_NS	  10e6 /* USER_HZ is 100 in /proc/PID/stat on x86 */
 
 /* ---- calibration ----------------------------------------------------------------------------- */
 
@@ -56,7 +58,7 @@ static double ns_per_call(void (*function)(void), unsigned int calls)
 static int plan_for(void (*function)(void), bool returns, struct probe_point *point, int *fd,
 		    struct err *err)
 {
-	struct proc_maps maps = { 0 };
+	struct proc_maps maps = {0};
 	const struct vm_region *region;
 	int status = proc_maps_read(getpid(), &maps, err);
 
@@ -80,14 +82,14 @@ static int measure(struct session *session, void (*function)(void), bool returns
 {
 	_cleanup_close_ int fd = -1;
 	struct probe_point point;
-	struct probe_plan plan = { .items = &point, .count = 1 };
-	struct links links = { 0 };
+	struct probe_plan plan = {.items = &point, .count = 1};
+	struct links links = {0};
 	double bare = ns_per_call(function, CALIBRATION_CALLS);
 	int status = plan_for(function, returns, &point, &fd, err);
 
 	if (!status)
-		status = attach_plan(session, fd, "seep", &plan, getpid(), ATTACH_EMPTY, &links,
-				     err);
+		status =
+		    attach_plan(session, fd, "seep", &plan, getpid(), ATTACH_EMPTY, &links, err);
 	if (status)
 		return status;
 	ns_per_call(function, CALIBRATION_CALLS / 10);
@@ -109,54 +111,73 @@ int overhead_calibrate(struct session *session, struct trap_costs *costs, struct
 
 /* ---- run times of the programs --------------------------------------------------------------- */
 
-/* The front of struct bpf_prog_info since Linux 5.8 is longer than what we need; libbpf knows it. */
-static void read_runs(const struct bpf_program *program, uint64_t *runs, uint64_t *run_ns)
+/* The front of struct bpf_prog_info since Linux 5.8 is longer than what we need; libbpf knows it.
+ */
+static void add_runs(struct program_runs *runs, const struct bpf_program *program)
 {
-	struct bpf_prog_info info = { 0 };
+	struct bpf_prog_info info = {0};
 	uint32_t length = sizeof(info);
 
 	if (bpf_program__fd(program) < 0 ||
 	    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &length))
 		return;
-	*runs += info.run_cnt;
-	*run_ns += info.run_time_ns;
+	runs->count += info.run_cnt;
+	runs->time_ns += info.run_time_ns;
 }
 
-static void read_program_times(const struct overhead *overhead, uint64_t *call_runs,
-			       uint64_t *call_ns, uint64_t *free_runs, uint64_t *free_ns)
+static struct program_runs call_runs(const struct seep_bpf *bpf)
 {
-	const struct seep_bpf *bpf = overhead->session->bpf;
+	struct program_runs runs = {0};
 
-	*call_runs = *call_ns = *free_runs = *free_ns = 0;
-	read_runs(bpf->progs.call_enter, call_runs, call_ns);
-	read_runs(bpf->progs.call_return, call_runs, call_ns);
-	read_runs(bpf->progs.call_session, call_runs, call_ns);
-	read_runs(bpf->progs.free_enter, free_runs, free_ns);
+	add_runs(&runs, bpf->progs.call_enter);
+	add_runs(&runs, bpf->progs.call_return);
+	add_runs(&runs, bpf->progs.call_session);
+	return runs;
+}
+
+static struct program_runs free_runs(const struct seep_bpf *bpf)
+{
+	struct program_runs runs = {0};
+
+	add_runs(&runs, bpf->progs.free_enter);
+	return runs;
+}
+
+static struct program_runs map_runs(const struct seep_bpf *bpf)
+{
+	struct program_runs runs = {0};
+
+	add_runs(&runs, bpf->progs.region_enter);
+	add_runs(&runs, bpf->progs.region_return);
+	add_runs(&runs, bpf->progs.region_session);
+	return runs;
+}
+
+/* The mean time of a run within the window; without one what was known before. */
+static void update_mean(double *mean_ns, struct program_runs begin, struct program_runs end)
+{
+	if (end.count > begin.count)
+		*mean_ns = (double)(end.time_ns - begin.time_ns) / (end.count - begin.count);
 }
 
 void overhead_window(struct overhead *overhead, bool open)
 {
-	uint64_t call_runs, call_ns, free_runs, free_ns;
+	const struct seep_bpf *bpf = overhead->session->bpf;
 
 	if (open == (overhead->stats_fd >= 0))
 		return;
-	read_program_times(overhead, &call_runs, &call_ns, &free_runs, &free_ns);
 	if (open) {
+		overhead->call = call_runs(bpf);
+		overhead->free = free_runs(bpf);
+		overhead->map = map_runs(bpf);
 		overhead->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
-		overhead->call_runs = call_runs;
-		overhead->call_run_ns = call_ns;
-		overhead->free_runs = free_runs;
-		overhead->free_run_ns = free_ns;
 		return;
 	}
 	close(overhead->stats_fd);
 	overhead->stats_fd = -1;
-	if (call_runs > overhead->call_runs)
-		overhead->call_ns = (double)(call_ns - overhead->call_run_ns) /
-				    (call_runs - overhead->call_runs);
-	if (free_runs > overhead->free_runs)
-		overhead->free_ns = (double)(free_ns - overhead->free_run_ns) /
-				    (free_runs - overhead->free_runs);
+	update_mean(&overhead->call_ns, overhead->call, call_runs(bpf));
+	update_mean(&overhead->free_ns, overhead->free, free_runs(bpf));
+	update_mean(&overhead->map_ns, overhead->map, map_runs(bpf));
 }
 
 /* ---- accounting ------------------------------------------------------------------------------ */
@@ -189,28 +210,52 @@ double overhead_ns_per_hit(const struct overhead *overhead)
 	return hits ? overhead->probe_ns_total / hits : overhead->costs.entry_ns;
 }
 
+/* What the probes cost that were hit between two readings. Returns of mmap and its like are rare
+ * and not counted: each is taken to be trapped. */
+static double interval_probe_ns(const struct overhead *overhead, const struct counters *begin,
+				const struct counters *end)
+{
+	const struct trap_costs *costs = &overhead->costs;
+	double calls = end->alloc_hits - begin->alloc_hits;
+	double returns = end->return_hits - begin->return_hits;
+	double frees = end->free_hits - begin->free_hits;
+	double maps = end->map_hits - begin->map_hits;
+	double stepped = end->stepped_hits - begin->stepped_hits;
+	double traps_ns = (calls + frees + maps) * costs->entry_ns +
+			  (returns + maps) * fmax(costs->session_ns - costs->entry_ns, 0) +
+			  stepped * fmax(costs->stepped_ns - costs->entry_ns, 0);
+
+	return traps_ns + (calls + returns) * overhead->call_ns + frees * overhead->free_ns +
+	       2 * maps * overhead->map_ns;
+}
+
+/*
+ * CPU times of processes come in ticks: of less own time than one we cannot tell. Where next to
+ * nothing is left besides the probes, the quotient says nothing but "much".
+ */
+static double slowdown_percent(double probe_ns, double cpu_ns)
+{
+	double own_ns = fmax(cpu_ns - probe_ns, CPU_TICK_NS);
+
+	return fmin(100 * probe_ns / own_ns, OVERHEAD_MOST_PERCENT);
+}
+
+double overhead_total_percent(const struct overhead *overhead)
+{
+	return slowdown_percent(overhead->probe_ns_total, overhead->cpu_ns_total);
+}
+
 void overhead_update(struct overhead *overhead, const struct counters *counters, uint64_t cpu_ns,
 		     uint64_t elapsed_ns)
 {
-	const struct counters *last = &overhead->last;
-	double calls = counters->alloc_hits - last->alloc_hits;
-	double returns = counters->return_hits - last->return_hits;
-	double frees = counters->free_hits - last->free_hits;
-	double maps = counters->map_hits - last->map_hits;
-	double return_ns = overhead->costs.session_ns - overhead->costs.entry_ns;
-	double probe_ns = (calls + frees + maps) * overhead->costs.entry_ns + returns * return_ns +
-			  (calls + returns) * overhead->call_ns + frees * overhead->free_ns;
-	double own_ns = (double)(cpu_ns - overhead->last_cpu_ns) - probe_ns;
+	double probe_ns = interval_probe_ns(overhead, &overhead->last, counters);
+	double used_ns = cpu_ns > overhead->last_cpu_ns ? cpu_ns - overhead->last_cpu_ns : 0;
+	double hits = overhead_hits(counters) - overhead_hits(&overhead->last);
 
-	if (cpu_ns < overhead->last_cpu_ns) /* a process ended and took its time with it */
-		own_ns = elapsed_ns;
 	overhead->probe_ns_total += probe_ns;
-	if (own_ns < probe_ns / 100) /* hardly anything but probes: beyond what we can tell */
-		own_ns = probe_ns / 100;
-	overhead->slowdown_percent = probe_ns > 0 ? 100 * probe_ns / own_ns : 0;
-	overhead->hits_per_s = elapsed_ns ? (overhead_hits(counters) - overhead_hits(last)) *
-						    (double)NS_PER_S / elapsed_ns :
-					    0;
+	overhead->cpu_ns_total += used_ns;
+	overhead->slowdown_percent = slowdown_percent(probe_ns, used_ns);
+	overhead->hits_per_s = elapsed_ns ? hits * (double)NS_PER_S / elapsed_ns : 0;
 	overhead->last = *counters;
 	overhead->last_cpu_ns = cpu_ns;
 }

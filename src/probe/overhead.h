@@ -26,16 +26,24 @@ struct trap_costs {
 /* Measure with empty programs on functions of our own; takes some 50 ms. Returns 0 or -errno. */
 int overhead_calibrate(struct session *session, struct trap_costs *costs, struct err *err);
 
+#define OVERHEAD_MOST_PERCENT 1000 /* "over 1000 %": hardly anything but probes was running */
+
+/* What the kernel counted of one or more programs. */
+struct program_runs {
+	uint64_t count, time_ns;
+};
+
 struct overhead {
 	struct session *session;
 	struct trap_costs costs;
-	int stats_fd;	    /* open while the kernel measures */
-	double call_ns, free_ns; /* mean run times of the programs; 0 until measured */
-	uint64_t call_runs, call_run_ns, free_runs, free_run_ns; /* at the begin of a window */
+	int stats_fd;			     /* open while the kernel measures */
+	double call_ns, free_ns, map_ns;     /* mean run times of the programs; 0 until measured */
+	struct program_runs call, free, map; /* at the begin of a window */
 	struct counters last;
 	uint64_t last_cpu_ns;
 	double probe_ns_total; /* since the beginning */
-	double slowdown_percent; /* of the last interval: probe time / the target's own time */
+	double cpu_ns_total;   /* of the watched processes, probes included, since the beginning */
+	double slowdown_percent; /* of the last interval: probe time / the targets' own time */
 	double hits_per_s;
 };
 
@@ -47,11 +55,15 @@ void overhead_deinit(struct overhead *overhead);
 void overhead_window(struct overhead *overhead, bool open);
 
 /*
- * Account an interval: 'counters' so far, 'cpu_ns' used by the watched processes so far,
- * 'elapsed_ns' since the last call. Updates slowdown_percent, hits_per_s, probe_ns_total.
+ * Account an interval: 'counters' so far, 'cpu_ns' used by the watched processes so far (probes
+ * included; never less than the last time), 'elapsed_ns' since the last call. Updates
+ * slowdown_percent (OVERHEAD_MOST_PERCENT at most), hits_per_s and the totals.
  */
 void overhead_update(struct overhead *overhead, const struct counters *counters, uint64_t cpu_ns,
 		     uint64_t elapsed_ns);
+
+/* As slowdown_percent, over all intervals. 0: nothing was measured. */
+double overhead_total_percent(const struct overhead *overhead);
 
 /* All probe hits. */
 uint64_t overhead_hits(const struct counters *counters);

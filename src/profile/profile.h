@@ -103,6 +103,8 @@ struct profile {
 	double ns_per_hit; /* calibrated on that machine */
 	uint64_t hits;	   /* probe hits in all */
 	double cpu_percent; /* of one core, spent in probes */
+	double slowdown_percent; /* of the targets' own CPU time, over the whole recording; 0: not
+				  * measured; 1000: that or more (probe/overhead.h) */
 	uint64_t unmatched_frees; /* frees of blocks older than the recording */
 	bool complete;	   /* false: the writer died before it could close the file */
 

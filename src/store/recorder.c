@@ -740,6 +740,7 @@ static void write_summary(struct recorder *recorder, const struct counters *coun
 	    .ns_per_hit = overhead_ns_per_hit(recorder->parts.overhead),
 	    .hits = overhead_hits(counters),
 	    .cpu_percent = now_ns ? 100 * recorder->parts.overhead->probe_ns_total / now_ns : 0,
+	    .slowdown_percent = overhead_total_percent(recorder->parts.overhead),
 	    .unmatched_frees = counters->unmatched_frees,
 	};
 

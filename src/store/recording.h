@@ -62,7 +62,7 @@ int recording_put_loss(struct recording *recording, const char *key, const char 
 		       uint64_t count);
 int recording_put_event(struct recording *recording, const struct profile_event *event);
 /* Numbers known only at the end, or so far: duration_ns, hits, ns_per_hit, cpu_percent,
- * unmatched_frees, and sample_bytes where it is more than at the beginning. */
+ * slowdown_percent, unmatched_frees, and sample_bytes where it is more than at the beginning. */
 int recording_put_summary(struct recording *recording, const struct profile *summary);
 
 /* Marks the file complete and closes it. Returns 0 or -errno. 'recording' is gone either way. */

@@ -335,7 +335,7 @@ static void read_recording(struct reader *reader)
 	struct rows rows = rows_begin(
 	    reader, "SELECT version, kernel, host, start_unix_ns, interval_ns, settle_ns,"
 		    " sample_bytes, duration_ns, ns_per_hit, hits, cpu_percent,"
-		    " unmatched_frees, complete FROM recording ORDER BY id");
+		    " unmatched_frees, complete, slowdown_percent FROM recording ORDER BY id");
 	unsigned int count = 0;
 
 	while (rows_next(&rows)) {
@@ -356,6 +356,7 @@ static void read_recording(struct reader *reader)
 		profile->cpu_percent = column_amount(&rows, 10);
 		profile->unmatched_frees = column_number(&rows, 11, INT64_MAX);
 		profile->complete = column_flag(&rows, 12);
+		profile->slowdown_percent = column_amount(&rows, 13);
 	}
 	if (!count)
 		damaged(reader, "it holds no recording");

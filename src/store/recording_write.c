@@ -68,7 +68,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [PUT_LOSS] = "REPLACE INTO loss VALUES (?, ?, ?)",
     [PUT_EVENT] = "INSERT INTO event (time_ns, kind_text, text_text) VALUES (?, ?, ?)",
     [PUT_SUMMARY] = "UPDATE recording SET duration_ns = ?, ns_per_hit = ?, hits = ?, "
-		    "cpu_percent = ?, unmatched_frees = ?, "
+		    "cpu_percent = ?, slowdown_percent = ?, unmatched_frees = ?, "
 		    "sample_bytes = max(sample_bytes, ?)",
     [PUT_COMPLETE] = "UPDATE recording SET complete = 1",
 };
@@ -513,9 +513,9 @@ int recording_put_event(struct recording *recording, const struct profile_event 
 
 int recording_put_summary(struct recording *recording, const struct profile *summary)
 {
-	return put(recording, PUT_SUMMARY, "ididii", summary->duration_ns, summary->ns_per_hit,
-		   summary->hits, summary->cpu_percent, summary->unmatched_frees,
-		   summary->sample_bytes);
+	return put(recording, PUT_SUMMARY, "ididdii", summary->duration_ns, summary->ns_per_hit,
+		   summary->hits, summary->cpu_percent, summary->slowdown_percent,
+		   summary->unmatched_frees, summary->sample_bytes);
 }
 
 int recording_close(struct recording *recording, struct err *err)

@@ -20,6 +20,7 @@ CREATE TABLE recording (
 	ns_per_hit REAL NOT NULL DEFAULT 0,
 	hits INTEGER NOT NULL DEFAULT 0,
 	cpu_percent REAL NOT NULL DEFAULT 0,
+	slowdown_percent REAL NOT NULL DEFAULT 0,	-- 0: not measured
 	unmatched_frees INTEGER NOT NULL DEFAULT 0,
 	complete INTEGER NOT NULL DEFAULT 0	-- 1: closed by its writer
 );

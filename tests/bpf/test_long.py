@@ -140,3 +140,15 @@ def test_open_files_are_raised_to_what_is_allowed():
     target.go()
     recorder.stop()
     equal(target.quit(), OK, "exit status of the target")
+
+
+def test_the_slowdown_of_the_whole_recording_is_stored():
+    target = Target("sites", "tick")
+    recorder = Recorder("-p", target.pid)
+    target.go()
+    report = recorder.stop()
+    result = run([need("sqlite3"), recorder.path, "SELECT slowdown_percent FROM recording"])
+    equal(result.returncode, OK, "exit status of sqlite3 (%s)" % result.stderr)
+    slowdown = float(result.stdout)
+    check(0 < slowdown <= 1000, "slowdown %r %%" % slowdown)
+    equal(report.json["overhead"]["slowdown_percent"], slowdown, "slowdown in the report")

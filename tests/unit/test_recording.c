@@ -561,7 +561,7 @@ static void values_out_of_range_are_refused(void **state)
 	    {"UPDATE rss SET process = 9", "a process is missing"},
 	    {"DELETE FROM recording", "it holds no recording"},
 	    {"UPDATE recording SET id = 2; INSERT INTO recording SELECT 3, version, kernel, host, "
-	     "start_unix_ns, interval_ns, settle_ns, sample_bytes, 0, 0, 0, 0, 0, 0 FROM recording",
+	     "start_unix_ns, interval_ns, settle_ns, sample_bytes, 0, 0, 0, 0, 0, 0, 0 FROM recording",
 	     "more than one"},
 	};
 
