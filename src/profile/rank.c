@@ -22,6 +22,7 @@
 #define TREND_Z_CHURN	  3.0	/* for blocks that live shorter than an interval */
 #define MONOTONE_RISING	  0.9	/* share of rises above which two ends are enough for a rate */
 #define REST_SCORE	  0.001 /* of the growth, for sites that do not grow any more */
+#define EARLY_SCORE	  0.01	/* with too few snapshots to say that it goes on */
 #define RETENTION_FLOOR	  0.01
 #define PAIRS_BUDGET	  15e6 /* of Theil-Sen over all sites: some 0.2 s */
 #define SERIES_FEWEST	  30
@@ -503,6 +504,8 @@ static double score_of(const struct ranked_site *ranked, double seconds, double 
 	if (ranked->verdict != VERDICT_LEAK && ranked->verdict != VERDICT_GROWING)
 		return ranked->growth_bytes * REST_SCORE;
 	added = fmin(rate * seconds, ranked->growth_bytes);
+	if (ranked->snapshots < RANK_FEW)
+		added *= EARLY_SCORE;
 	return fmax(added, 0) * fmax(ranked->retention, RETENTION_FLOOR);
 }
 

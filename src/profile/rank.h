@@ -47,7 +47,8 @@
  * leak that will go on. It sorts by 'score', the bytes that would be added if the process ran as
  * long again: for leak and growing the rate of the last third, slowing down further as it did from
  * the middle third, x duration (at most the growth seen) x retention; a thousandth of the growth
- * for the others. Sites without growth and live bytes are last.
+ * for the others, and a hundredth of the score where snapshots are too few. Sites without growth
+ * and live bytes are last.
  */
 #ifndef SEEP_PROFILE_RANK_H
 #define SEEP_PROFILE_RANK_H

@@ -386,6 +386,7 @@ static bool is_exchange(const struct reading *reading)
 
 static int add_exchange(struct verdict *verdict, const struct reading *reading)
 {
+	char buffer[UNITS_TEXT_MAX];
 	struct line line = {0};
 
 	if (!reading->exchange)
@@ -393,9 +394,9 @@ static int add_exchange(struct verdict *verdict, const struct reading *reading)
 	say(&line, "RSS did not grow with it, and about as many older blocks were freed (");
 	say_count(&line, reading->profile->unmatched_frees, "block");
 	say(&line,
-	    ") as new ones kept (%.0f): more likely old blocks are being replaced (a full cache) "
+	    ") as new ones kept (%s): more likely old blocks are being replaced (a full cache) "
 	    "than a leak; record longer",
-	    blocks_that_grow(reading->ranking));
+	    units_format_count(llround(blocks_that_grow(reading->ranking)), buffer));
 	return finish(verdict, TONE_ANSWER, &line);
 }
 
@@ -476,12 +477,13 @@ static int add_truncated(struct verdict *verdict, const struct profile *profile)
 	return finish(verdict, TONE_NOTE, &line);
 }
 
-static int add_unmatched(struct verdict *verdict, const struct profile *profile)
+static int add_unmatched(struct verdict *verdict, const struct reading *reading)
 {
+	const struct profile *profile = reading->profile;
 	const char *is = profile->unmatched_frees == 1 ? "is" : "are";
 	struct line line = {0};
 
-	if (!profile->unmatched_frees)
+	if (!profile->unmatched_frees || reading->exchange)
 		return 0;
 	say_count(&line, profile->unmatched_frees, "block");
 	say(&line, " freed that %s older than the recording", is);
@@ -613,7 +615,7 @@ static int lines_add(struct verdict *verdict, struct reading *reading)
 	if (add_answers(verdict, reading) || add_exchange(verdict, reading) ||
 	    add_few(verdict, reading) || add_losses(verdict, profile) ||
 	    add_sampling(verdict, profile) || add_truncated(verdict, profile) ||
-	    add_unmatched(verdict, profile) || add_events(verdict, profile))
+	    add_unmatched(verdict, reading) || add_events(verdict, profile))
 		return -ENOMEM;
 	return 0;
 }

@@ -281,6 +281,7 @@ static void a_short_life_among_many_snapshots_is_too_few(void **state)
 	assert_int_equal(ranking_build(&profile, &options, &ranking, NULL), 0);
 	assert_string_equal(site_verdict_name(ranking.items[0].verdict), "growing");
 	assert_int_equal(ranking.items[0].snapshots, 5);
+	assert_true(ranking.items[0].score < 0.011 * ranking.items[0].growth_bytes);
 	ranking_free(&ranking);
 	profile_deinit(&profile);
 }
