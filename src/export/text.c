@@ -20,6 +20,7 @@
 #define SLOWDOWN_MOST	   1000 /* percent; profile.h: that or more */
 #define NAME_COLUMNS_LEAST 14
 #define PLACE_COLUMNS	   24 /* of a place without folders in the ranking, at most */
+#define PAIR_COLUMNS	   3  /* of the " < " between them */
 #define STACK_NAME_COLUMNS 60
 #define STACK_INDENT	   6
 
@@ -427,6 +428,9 @@ static void row_part(struct row *row, const struct row *other)
 		return;
 	if (differ >= row->site->frame_count)
 		differ = frame_above(row, row->at); /* one is all of the other: its caller then */
+	while (differ < row->site->frame_count &&
+	       !strcmp(row_frame(row, differ)->function, row_frame(row, row->at)->function))
+		differ = frame_above(row, differ); /* recursion tells nothing */
 	if (differ < row->site->frame_count && differ > row->caller)
 		row->caller = differ;
 }
@@ -448,26 +452,55 @@ static int callers_find(struct row *rows, size_t count)
 	return 0;
 }
 
-/* Name and place of a row: "xmalloc < parse_line  parser.c:17". NULL when memory is out. */
+/* "xmalloc < parse_line" in 'width' columns: both are cut when they must be. NULL when memory is
+ * out. */
+static char *pair_fit(const char *wrapper, const char *caller, size_t width)
+{
+	_cleanup_free_ char *left = strndup(wrapper, name_bytes(wrapper)), *right = NULL;
+	size_t room = width - PAIR_COLUMNS, left_columns, right_columns;
+	_cleanup_free_ char *bare = strndup(caller, name_bytes(caller)), *short_left = NULL;
+	char *pair = NULL;
+
+	if (!left || !bare)
+		return NULL;
+	left_columns = utf8_columns(left);
+	right_columns = utf8_columns(bare);
+	if (left_columns + right_columns > room && left_columns > room / 2)
+		left_columns = right_columns < room / 2 ? room - right_columns : room / 2;
+	short_left = elide_middle(left, left_columns);
+	right = elide_middle(bare, room - left_columns);
+	if (!short_left || !right || asprintf(&pair, "%s < %s", short_left, right) < 0)
+		return NULL;
+	return pair;
+}
+
+/* The pair and the caller's place, if at least the name of its file has room behind. */
+static char *pair_cell(const char *wrapper, const struct profile_frame *caller, size_t width)
+{
+	_cleanup_free_ char *pair = pair_fit(wrapper, caller->function, width), *end = NULL;
+	_cleanup_free_ char *place = place_of(caller);
+	size_t room, least;
+	char *cell = NULL;
+
+	if (!pair || !place)
+		return NULL;
+	room = width - utf8_columns(pair);
+	least = utf8_columns(path_base(place)) + (strchr(place, '/') ? 2 : 0);
+	if (!place[0] || !strcmp(place, caller->function) || least + 2 > room)
+		return TAKE_PTR(pair);
+	end = elide_path(place, room - 2);
+	return end && asprintf(&cell, "%s  %s", pair, end) >= 0 ? cell : NULL;
+}
+
+/* Name and place of a row; NULL when memory is out. */
 static char *row_cell(const struct row *row, size_t width)
 {
+	static const struct profile_frame nothing = {.function = "[no frames]"};
 	const struct profile_frame *naming = row_frame(row, row->at);
-	struct profile_frame shown = {.function = "[no frames]"};
-	_cleanup_free_ char *both = NULL;
 
-	if (naming)
-		shown = *naming;
-	if (row->caller) {
-		const struct profile_frame *caller = row_frame(row, row->caller);
-
-		shown = *caller;
-		if (asprintf(&both, "%.*s < %.*s", (int)name_bytes(naming->function),
-			     naming->function, (int)name_bytes(caller->function),
-			     caller->function) < 0)
-			return NULL;
-		shown.function = both;
-	}
-	return name_cell(&shown, width);
+	if (row->caller)
+		return pair_cell(naming->function, row_frame(row, row->caller), width);
+	return name_cell(naming ? naming : &nothing, width);
 }
 
 /* The widths of the figures are known only when all are there: then what is left is the name's. */

@@ -742,12 +742,16 @@ static void rows_of_one_wrapper_are_told_apart(void **state)
 	    {"zmalloc", "create_client(int, char)", "main"},
 	    {"alone", "create_client(int, char)", "main"},
 	    {"zmalloc", "sdsnewlen"},
+	    {"zmalloc", "a_caller_with_a_name_that_is_much_too_long_for_a_column", "main"},
+	    {"zmalloc", "zmalloc", "again", "main"},
 	};
-	_cleanup_free_ char *text = stacks_render(names, 5, UINT32_MAX);
+	_cleanup_free_ char *text = stacks_render(names, 7, 7);
 
 	assert_non_null(strstr(text, "zmalloc < read_query  deep/place.c:3\n"));
 	assert_non_null(strstr(text, "zmalloc < load_file  deep/place.c:3\n"));
 	assert_non_null(strstr(text, "zmalloc < create_client  deep/place.c:2\n"));
+	assert_non_null(strstr(text, "zmalloc < a_caller_"));
+	assert_non_null(strstr(text, "zmalloc < again  deep"));
 	assert_non_null(strstr(text, "  alone  deep/place.c:1\n"));
 	assert_non_null(strstr(text, "zmalloc < sdsnewlen  deep/place.c:2\n"));
 	assert_true(widest_line(text) <= TEXT_COLUMNS);
