@@ -23,6 +23,7 @@
 #include "ledger.bpf.h"
 #include "loss.bpf.h"
 #include "maps.bpf.h"
+#include "stack.bpf.h"
 #include "unwind.bpf.h"
 
 /*
@@ -648,28 +649,39 @@ static __always_inline int return_from_call(struct pt_regs *ctx)
 	return 0;
 }
 
+NO_PROGRAMS(call_enter_none);
+
 SEC("uprobe")
 int call_enter(struct pt_regs *ctx)
 {
+	STAY_ON_TASK_STACK(ctx, call_enter_none);
 	enter_call(ctx, bpf_get_attach_cookie(ctx));
 	return 0;
 }
 
+NO_PROGRAMS(call_return_none);
+
 SEC("uretprobe")
 int call_return(struct pt_regs *ctx)
 {
+	STAY_ON_TASK_STACK(ctx, call_return_none);
 	return return_from_call(ctx);
 }
+
+NO_PROGRAMS(call_session_none);
 
 SEC("uprobe")
 int call_session(struct pt_regs *ctx)
 {
+	STAY_ON_TASK_STACK(ctx, call_session_none);
 	if (session_returns(ctx))
 		return return_from_call(ctx);
 	return enter_call(ctx, bpf_get_attach_cookie(ctx));
 }
 
 /* ---- free ----------------------------------------------------------------------------------------- */
+
+NO_PROGRAMS(free_enter_none);
 
 SEC("uprobe")
 int free_enter(struct pt_regs *ctx)
@@ -679,6 +691,7 @@ int free_enter(struct pt_regs *ctx)
 	struct block block = {};
 	struct proc *proc;
 
+	STAY_ON_TASK_STACK(ctx, free_enter_none);
 	if (!key.addr || is_foreign(&proc, true))
 		return 0;
 	COUNT(free_hits);
@@ -866,22 +879,31 @@ static __always_inline int return_from_region(struct pt_regs *ctx)
 	return 0;
 }
 
+NO_PROGRAMS(region_enter_none);
+
 SEC("uprobe")
 int region_enter(struct pt_regs *ctx)
 {
+	STAY_ON_TASK_STACK(ctx, region_enter_none);
 	enter_region(ctx, bpf_get_attach_cookie(ctx));
 	return 0;
 }
 
+NO_PROGRAMS(region_return_none);
+
 SEC("uretprobe")
 int region_return(struct pt_regs *ctx)
 {
+	STAY_ON_TASK_STACK(ctx, region_return_none);
 	return return_from_region(ctx);
 }
+
+NO_PROGRAMS(region_session_none);
 
 SEC("uprobe")
 int region_session(struct pt_regs *ctx)
 {
+	STAY_ON_TASK_STACK(ctx, region_session_none);
 	if (session_returns(ctx))
 		return return_from_region(ctx);
 	return enter_region(ctx, bpf_get_attach_cookie(ctx));
@@ -889,11 +911,14 @@ int region_session(struct pt_regs *ctx)
 
 /* ---- libraries ------------------------------------------------------------------------------------ */
 
+NO_PROGRAMS(libs_changed_none);
+
 SEC("uprobe")
 int libs_changed(struct pt_regs *ctx)
 {
 	struct proc *proc = current_proc();
 
+	STAY_ON_TASK_STACK(ctx, libs_changed_none);
 	if (!proc)
 		return 0;
 	send_process_event(proc->generation, PROCESS_LIBS_CHANGED, 0,

@@ -336,35 +336,48 @@ static int open_loop(struct run *run, struct err *err)
 
 /* ---- overhead ------------------------------------------------------------------------------------------- */
 
+/* "42 %", or "over 1000 %" where more cannot be told. */
+static const char *slowdown_text(const struct run *run, char text[UNITS_TEXT_MAX])
+{
+	bool over = run->overhead.slowdown_percent >= OVERHEAD_MOST_PERCENT;
+
+	snprintf(text, UNITS_TEXT_MAX, "%s%.0f %%", over ? "over " : "",
+		 run->overhead.slowdown_percent);
+	return text;
+}
+
 static void raise_sampling(struct run *run)
 {
+	char text[UNITS_TEXT_MAX], slowdown[UNITS_TEXT_MAX];
 	uint64_t interval;
-	char text[UNITS_TEXT_MAX];
 
+	slowdown_text(run, slowdown);
 	run->sample_shift = run->opts.sample_bytes == 1 && !run->sample_shift ?
 				    FIRST_SHIFT :
 				    run->sample_shift + SHIFT_STEP;
 	session_set_sample_shift(&run->session, run->sample_shift);
 	interval = run->opts.sample_bytes << run->sample_shift;
 	recorder_event(run->recorder, "sampling",
-		       "slowdown %.0f %% was above --max-overhead %.0f %%: from here on one sample "
-		       "every %s",
-		       run->overhead.slowdown_percent, run->opts.max_overhead,
-		       units_format_bytes(interval, text));
-	log_info("slowdown %.0f %%: sampling every %s now", run->overhead.slowdown_percent, text);
+		       "slowdown %s was above --max-overhead %g %%: from here on one sample every "
+		       "%s",
+		       slowdown, run->opts.max_overhead, units_format_bytes(interval, text));
+	log_info("slowdown %s: sampling every %s now", slowdown, text);
 }
 
 static void detach(struct run *run)
 {
+	char slowdown[UNITS_TEXT_MAX];
+
+	slowdown_text(run, slowdown);
 	session_set_settling(&run->session, true); /* detaching takes time */
 	watch_detach(&run->watch);
 	run->detached = true;
 	recorder_event(run->recorder, "detach",
-		       "slowdown %.0f %% was above --max-overhead %.0f %% even when sampling: "
-		       "detached, the recording ends here",
-		       run->overhead.slowdown_percent, run->opts.max_overhead);
-	log_warn("slowdown %.0f %% even when sampling: detached, as --max-overhead %.0f says",
-		 run->overhead.slowdown_percent, run->opts.max_overhead);
+		       "slowdown %s was above --max-overhead %g %% even when sampling: detached, "
+		       "the recording ends here",
+		       slowdown, run->opts.max_overhead);
+	log_warn("slowdown %s even when sampling: detached, as --max-overhead %g says", slowdown,
+		 run->opts.max_overhead);
 	run->stage = STAGE_DONE;
 }
 
@@ -411,7 +424,7 @@ static void show_status(struct run *run, uint64_t now_ns)
 {
 	const struct recorder_status *status = recorder_status(run->recorder);
 	char elapsed[UNITS_TEXT_MAX], left[UNITS_TEXT_MAX + 16] = "", live[UNITS_TEXT_MAX];
-	char lost[32] = "";
+	char lost[32] = "", slowdown[UNITS_TEXT_MAX];
 	char rss[UNITS_TEXT_MAX], number[UNITS_TEXT_MAX];
 	uint64_t end = stage_end_ns(run);
 
@@ -421,12 +434,12 @@ static void show_status(struct run *run, uint64_t now_ns)
 					       number));
 	if (status->lost)
 		snprintf(lost, sizeof(lost), " LOST %llu", (unsigned long long)status->lost);
-	log_status("%s%s%s live %s RSS %s %.0fk ev/s slow %.0f%%%s %s",
+	log_status("%s%s%s live %s RSS %s %.0fk ev/s slow %s%s %s",
 		   run->stage == STAGE_SETTLING ? "settling " : "",
 		   units_format_duration(now_ns / NS_PER_S, elapsed), left,
 		   units_format_bytes(status->live_bytes + status->mmap_bytes, live),
 		   units_format_bytes(status->rss_bytes, rss), run->overhead.hits_per_s / 1000,
-		   run->overhead.slowdown_percent, lost, status->top_site);
+		   slowdown_text(run, slowdown), lost, status->top_site);
 }
 
 /* One line for those without a terminal: it works, and this grows most so far. */
