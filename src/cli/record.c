@@ -451,10 +451,11 @@ static void show_first_output(struct run *run, uint64_t now_ns)
 	if (run->first_output_done || now_ns < FIRST_OUTPUT_NS)
 		return;
 	run->first_output_done = true;
-	log_info("after %s: %s live from %llu stacks%s%s",
+	log_info("after %s: %s live from %llu stack%s%s%s",
 		 units_format_duration(now_ns / NS_PER_S, elapsed),
 		 units_format_bytes(status->live_bytes + status->mmap_bytes, live),
-		 (unsigned long long)status->site_count, status->top_site[0] ? ", most: " : "",
+		 (unsigned long long)status->site_count, status->site_count == 1 ? "" : "s",
+		 status->top_site[0] ? ", most: " : "",
 		 status->top_site);
 }
 

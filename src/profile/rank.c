@@ -501,6 +501,9 @@ static double score_of(const struct ranked_site *ranked, double seconds, double 
 {
 	double added;
 
+	if (seconds < RANK_EARLY_SECONDS && ranked->verdict <= VERDICT_PLATEAU)
+		return fmax(ranked->growth_bytes, 0) * EARLY_SCORE *
+		       fmax(ranked->retention, RETENTION_FLOOR);
 	if (ranked->verdict != VERDICT_LEAK && ranked->verdict != VERDICT_GROWING)
 		return ranked->growth_bytes * REST_SCORE;
 	added = fmin(rate * seconds, ranked->growth_bytes);

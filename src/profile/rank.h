@@ -41,14 +41,15 @@
  *
  * With fewer than RANK_FEW snapshots in the life of its process, as far apart, a start-up cannot be
  * told from a leak: what would be a leak is called growing, unless it is one or two blocks or rose
- *in one of several steps only.
+ * in one of several steps only.
  *
  * The order 'growth' is not the order of growth_bytes: a cache that has filled must not outrank a
  * leak that will go on. It sorts by 'score', the bytes that would be added if the process ran as
  * long again: for leak and growing the rate of the last third, slowing down further as it did from
  * the middle third, x duration (at most the growth seen) x retention; a thousandth of the growth
- * for the others, and a hundredth of the score where snapshots are too few. Sites without growth
- * and live bytes are last.
+ * for the others, and a hundredth of the score where snapshots are too few. In the first
+ * RANK_EARLY_SECONDS nobody can tell what goes on: there it is growth x retention for all that
+ * grew. Sites without growth and live bytes are last.
  */
 #ifndef SEEP_PROFILE_RANK_H
 #define SEEP_PROFILE_RANK_H
@@ -59,6 +60,7 @@ struct err;
 
 #define RANK_SERIES_MAX 300
 #define RANK_FEW	6
+#define RANK_EARLY_SECONDS 10
 
 enum site_verdict {
 	VERDICT_LEAK,

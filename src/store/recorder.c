@@ -393,8 +393,10 @@ static void on_process(struct recorder *recorder, const struct process_record *r
 	if (record->event == PROCESS_FORK)
 		recorder_event(recorder, "fork", "process %d forked %u%s", watched->info.pid,
 			       record->other_tgid,
-			       record->other_generation ? "" : ", not followed (use --children); until it runs another program it pays for the "
-								  "probes, too");
+			       record->other_generation ?
+				       "" :
+				       ", not followed (use --children), though its calls are "
+				       "slowed until it runs another program");
 }
 
 int recorder_on_record(void *context, const struct record_head *record, size_t bytes)
