@@ -775,6 +775,17 @@ static void describe_top_site(struct recorder *recorder)
 		 recorder->frame_names.items[index]);
 }
 
+/* Not in the first snapshot: it is the baseline, and all that we see was allocated after it. */
+static int write_totals(struct recorder *recorder, struct err *err)
+{
+	if (session_read_sites(recorder->parts.session, on_kernel_site, recorder, err))
+		return -EIO;
+	/* the stacks of sites that are younger than the last poll */
+	session_poll(recorder->parts.session, recorder_on_record, recorder);
+	write_regions(recorder);
+	return 0;
+}
+
 static int write_all(struct recorder *recorder, const struct counters *counters, uint64_t now_ns,
 		     bool marked, struct err *err)
 {
@@ -790,11 +801,8 @@ static int write_all(struct recorder *recorder, const struct counters *counters,
 	for (size_t i = 0; i < recorder->extras.count; i++)
 		write_process(recorder, i, now_ns);
 	write_snapshot_row(recorder, counters, now_ns, marked);
-	if (session_read_sites(recorder->parts.session, on_kernel_site, recorder, err))
+	if (recorder->snapshot_count > 0 && write_totals(recorder, err))
 		return -EIO;
-	/* the stacks of sites that are younger than the last poll */
-	session_poll(recorder->parts.session, recorder_on_record, recorder);
-	write_regions(recorder);
 	write_stacks(recorder);
 	write_names(recorder);
 	write_events(recorder);
