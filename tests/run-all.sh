@@ -38,6 +38,7 @@ part()
 part "layers" tests/layers.sh
 part "unit tests" make --no-print-directory -j"$(nproc)" BUILD="$BUILD" unit
 part "BPF tests" tests/run-bpf.sh
+part "documentation" tests/docs.sh "$BUILD"
 [ ! -x tests/allocators.sh ] || part "allocators" tests/allocators.sh
 [ "$FUZZ_SECONDS" = 0 ] || part "fuzzers" make --no-print-directory BUILD="$BUILD" fuzz
 

@@ -351,11 +351,6 @@ int watch_add(struct watch *watch, pid_t pid, bool stop_at_start, struct err *er
 		status = process_check(&info, err);
 	if (status)
 		return status;
-	if (info.main_thread_exited)
-		return err_set(err, ENOEXEC,
-			       "the main thread of process %d has exited while others run on; the "
-			       "kernel puts no probes into such a process",
-			       pid);
 	status = stop_at_start ? begin_stopping(watch, err) : 0;
 	if (status)
 		return status;
@@ -568,17 +563,32 @@ static void release_retired_slices(struct watch *watch)
 	watch->retired.count = 0;
 }
 
+/* Without its main thread a process has no mappings to read, and the kernel takes probes away. */
+static void look_again(struct watch *watch, struct watched *watched,
+		       const struct process_info *now)
+{
+	if (now->main_thread_exited)
+		tell_problem(watch, watched,
+			     "its main thread has exited while others run on: libraries loaded from "
+			     "here on are not seen, and the kernel may remove probes");
+	else
+		watch_refresh(watch, watched, NULL);
+}
+
 void watch_tick(struct watch *watch)
 {
+	struct process_info now;
+
 	release_retired_slices(watch);
 	for (size_t i = 0; i < watch->all.count; i++) {
 		struct watched *watched = watch->all.items[i];
 
 		if (!watched->alive)
 			continue;
-		if (!process_is_alive(&watched->info))
+		if (process_read(watched->info.pid, &now, NULL) ||
+		    now.start_time_ns != watched->info.start_time_ns)
 			watch_mark_exited(watch, watched);
 		else
-			watch_refresh(watch, watched, NULL);
+			look_again(watch, watched, &now);
 	}
 }

@@ -315,6 +315,17 @@ static int create_error(int code, const char *path, struct err *err)
 	return err_set(err, code, "cannot create '%s': %s", path, strerror(code));
 }
 
+/* Only a plain file or a symbolic link (itself, not its target) is ever replaced. */
+static int occupied_error(bool overwrite, mode_t mode, const char *path, struct err *err)
+{
+	if (!overwrite)
+		return create_error(EEXIST, path, err);
+	if (S_ISDIR(mode))
+		return create_error(EISDIR, path, err);
+	return err_set(err, EINVAL,
+		       "cannot replace '%s': it is a device, pipe or socket, not a plain file", path);
+}
+
 static int file_create(const char *plain, const char *path, bool overwrite,
 		       const struct recording_meta *meta, struct err *err)
 {
@@ -323,8 +334,9 @@ static int file_create(const char *plain, const char *path, bool overwrite,
 	struct stat stat;
 	int status;
 
-	if (!lstat(plain, &stat) && (!overwrite || S_ISDIR(stat.st_mode)))
-		return create_error(overwrite ? EISDIR : EEXIST, path, err);
+	if (!lstat(plain, &stat) &&
+	    (!overwrite || !(S_ISREG(stat.st_mode) || S_ISLNK(stat.st_mode))))
+		return occupied_error(overwrite, stat.st_mode, path, err);
 	if (asprintf(&temporary, "%s.new.%d", plain, (int)getpid()) < 0)
 		return create_error(ENOMEM, path, err);
 	unlink(temporary); /* of a killed process with our pid */

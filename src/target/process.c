@@ -265,6 +265,11 @@ int process_check(const struct process_info *info, struct err *err)
 	if (info->pid == getpid())
 		return err_set(err, EINVAL, "process %d is this program; it cannot watch itself",
 			       info->pid);
+	if (info->main_thread_exited)
+		return err_set(err, ENOEXEC,
+			       "the main thread of process %d has exited while others run on; the "
+			       "kernel puts no probes into such a process",
+			       info->pid);
 	snprintf(path, sizeof(path), "/proc/%d/exe", info->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

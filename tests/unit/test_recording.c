@@ -173,6 +173,17 @@ static void impossible_places_are_refused(void **state)
 	assert_create_refused(test_folder(), true, EISDIR, "Is a directory");
 }
 
+static void only_a_plain_file_is_replaced(void **state)
+{
+	const char *path = test_path("pipe.seep");
+	struct stat stat;
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_create_refused(path, true, EINVAL, "not a plain file");
+	assert_int_equal(lstat(path, &stat), 0);
+	assert_true(S_ISFIFO(stat.st_mode));
+}
+
 static void names_that_sqlite_takes_for_something_else_are_files(void **state)
 {
 	static const char *const names[] = {":memory:", "file:x.seep?mode=memory", "a?b#c%41.seep",
@@ -676,6 +687,7 @@ int main(void)
 	    cmocka_unit_test(an_existing_file_is_kept_unless_asked),
 	    cmocka_unit_test(a_link_at_the_place_is_replaced_not_followed),
 	    cmocka_unit_test(impossible_places_are_refused),
+	    cmocka_unit_test(only_a_plain_file_is_replaced),
 	    cmocka_unit_test(names_that_sqlite_takes_for_something_else_are_files),
 	    cmocka_unit_test(a_killed_writer_leaves_a_readable_file),
 	    cmocka_unit_test(a_torn_commit_is_rolled_back_without_touching_the_file),
