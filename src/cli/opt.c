@@ -12,6 +12,7 @@
 #include "base/units.h"
 
 #define HELP_COLUMN 26
+#define PERCENT_MAX 1000 /* a slowdown may well be above 100 */
 
 struct parser {
 	const struct opt *rows;
@@ -31,7 +32,7 @@ static int parse_percent(const char *text, double *percent)
 	*percent = strtod(text, &end);
 	if (*end == '%')
 		end++;
-	return *end || !(*percent >= 0 && *percent <= 100) ? -EINVAL : 0;
+	return *end || !(*percent >= 0 && *percent <= PERCENT_MAX) ? -EINVAL : 0;
 }
 
 static int parse_pid(const char *text, struct opt_pids *pids)

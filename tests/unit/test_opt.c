@@ -128,8 +128,8 @@ static void mistakes_are_named_with_what_is_wanted(void **state)
 	assert_refused("--interval: '5x' is not a TIME, for example 10s", "--interval", "5x");
 	assert_refused("--top: 'many' is not a N, for example 20", "-nmany");
 	assert_refused("--sample: '-1' is not a SIZE, for example 512k", "--sample=-1");
-	assert_refused("--max-overhead: '101' is not a PCT, for example 5", "--max-overhead",
-		       "101");
+	assert_refused("--max-overhead: '1001' is not a PCT, for example 5", "--max-overhead",
+		       "1001");
 	assert_refused("--max-overhead: 'nan' is not a PCT, for example 5", "--max-overhead",
 		       "nan");
 	assert_refused("--pid: '0' is not a PID, for example 812", "-p", "0");
