@@ -167,10 +167,10 @@ static int publish_survey(struct watch *watch, struct watched *watched, const st
 	return 0;
 }
 
-static bool is_attached(const uint32_t *ids, size_t count, uint32_t id)
+static bool is_attached(const struct id_list *ids, uint32_t id)
 {
-	for (size_t i = 0; i < count; i++)
-		if (ids[i] == id)
+	for (size_t i = 0; i < ids->count; i++)
+		if (ids->items[i] == id)
 			return true;
 	return false;
 }
@@ -180,13 +180,12 @@ static int attach_binary(struct watch *watch, struct watched *watched, const str
 			 struct err *err)
 {
 	bool shared = watch->options.follow_children;
-	typeof(watch->shared_attached) *done = shared ? &watch->shared_attached :
-							(void *)&watched->attached;
+	struct id_list *done = shared ? &watch->shared_attached : &watched->attached;
 	struct links *links = shared ? &watch->shared_links : &watched->links;
 	uint32_t *id;
 	int status;
 
-	if (is_attached(done->items, done->count, binary->id))
+	if (is_attached(done, binary->id))
 		return 0;
 	status = attach_plan(watch->session, binary->fd, binary->path, &binary->plan,
 			     shared ? 0 : watched->info.pid, watch->options.purpose, links, err);
@@ -435,9 +434,7 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 	fresh->info = old->info;
 	fresh->followed = old->followed;
 	fresh->links = old->links;
-	fresh->attached.items = old->attached.items;
-	fresh->attached.count = old->attached.count;
-	fresh->attached.capacity = old->attached.capacity;
+	fresh->attached = old->attached;
 	memset(&old->links, 0, sizeof(old->links));
 	memset(&old->attached, 0, sizeof(old->attached));
 	fresh->is_published = true; /* by the kernel, at exec */

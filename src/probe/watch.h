@@ -24,6 +24,11 @@
 struct err;
 struct session;
 
+struct id_list {
+	uint32_t *items;
+	size_t count, capacity;
+};
+
 /* One image of one process: exec makes a new one. */
 struct watched {
 	uint32_t generation;
@@ -35,10 +40,7 @@ struct watched {
 	struct slice slice;
 	uint64_t maps_hash;
 	uint32_t allocator_kinds; /* bit per enum allocator_kind seen */
-	struct {
-		uint32_t *items; /* ids of binaries whose plan is attached for this process */
-		size_t count, capacity;
-	} attached;
+	struct id_list attached; /* binaries whose plan is attached for this process */
 	struct links links;
 	char missing[256]; /* why no allocator could be probed, "" if one was */
 	bool is_published; /* the kernel's process table knows it */
@@ -62,10 +64,7 @@ struct watch {
 	struct slices retired; /* given back at the next tick: a walker may still read them */
 	struct guardian guardian; /* while we stop programs at their start */
 	struct links shared_links; /* when children are followed: of all processes */
-	struct {
-		uint32_t *items;
-		size_t count, capacity;
-	} shared_attached; /* binaries that shared_links are on */
+	struct id_list shared_attached; /* binaries that shared_links are on */
 	struct {
 		struct watched **items;
 		size_t count, capacity;
