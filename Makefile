@@ -21,8 +21,9 @@ FUZZ_SECONDS ?= 60
 
 PACKAGES := gcc g++ make pkg-config clang llvm libbpf-dev bpftool libelf-dev libdw-dev libzydis-dev \
 	libiberty-dev libsqlite3-dev zlib1g-dev liblzma-dev libjansson-dev binutils
-TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev python3-minimal jq musl-tools gdb \
-	libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap
+TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev python3 musl-tools gdb xz-utils \
+	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4 libmimalloc2.0 libc++1 libc++abi1 \
+	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db
 
 LIBS := -lbpf -ldw -lelf -lZydis -liberty -lsqlite3 -llzma -lz -ljansson -lm -lpthread
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
@@ -40,7 +41,7 @@ BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELETON := $(BUILD)/seep.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all deps test-deps check unit check-bpf bench fuzz demo install clean print-packages
+.PHONY: all deps test-deps check unit check-bpf check-vm bench fuzz demo install clean print-packages
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -111,6 +112,10 @@ unit-run: $(UNIT_TESTS)
 
 check-bpf: test-deps all
 	BUILD=$(BUILD) tests/run-bpf.sh
+
+# other kernels, in qemu; takes long
+check-vm: all
+	BUILD=$(BUILD) tests/run-vm.sh
 
 check: test-deps all
 	tests/run-all.sh $(BUILD)
