@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# docs.sh BUILD - the manual page and the README say what the program says: every option of --help,
-# every reason of a loss, every verdict word, every kernel feature. Needs no root.
+# docs.sh BUILD - the manual page and the README say what the program says: every option of --help, every
+# reason of a loss, verdict word, kernel feature, key of JSON and kind of event; and the README quotes the
+# columns of today's report. Needs no root.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -36,6 +37,35 @@ for word in $words; do
 	grep -q "^\.It Cm $word\$" "$man" || fail "seep.8 does not explain the verdict '$word'"
 	grep -q "^| \`$word\`" "$here/README.md" || fail "README.md does not explain '$word'"
 done
+
+# Lines of the manual page between two headings.
+part() { sed -n "/^\.S[sh] $1\$/,/^\.S[sh] /{/^\.S[sh] $1\$/p;/^\.S[sh] /!p;}" "$man"; }
+
+features=$(grep -oE '^	X\([A-Z_]+, "[a-z_]+"' "$here/src/probe/features.h" | cut -d'"' -f2)
+[ -n "$features" ] || fail "found no features in src/probe/features.h"
+for feature in $features; do
+	part ENVIRONMENT | grep -qE "^\.Cm (.*[ ,])?$feature([ ,]|\$)" ||
+		fail "seep.8 does not name the feature '$feature' under SEEP_WITHOUT"
+done
+
+keys=$(grep -oE 'set(_[a-z]+)?\([a-z]+, [a-z]+, "[a-z_]+"' "$here/src/export/json.c" | cut -d'"' -f2)
+[ -n "$keys" ] || fail "found no keys in src/export/json.c"
+for key in $keys sites frames; do
+	part JSON | grep -qE "^\.(Va|Pq).*[ ,(]$key( |,|\$)" || fail "seep.8 does not name the JSON key '$key'"
+done
+
+kinds=$(cat "$here"/src/store/recorder.c "$here"/src/cli/record.c | tr -s '\n\t ' ' ' |
+	grep -oE 'recorder_event\([a-z>-]+, "[a-z]+"' | cut -d'"' -f2)
+[ -n "$kinds" ] || fail "found no kinds of events in src/store and src/cli"
+for kind in $kinds exec exit; do
+	part JSON | grep -qE "^\.Cm (.*[ ,])?$kind([ ,]|\$)" || fail "seep.8 does not name the event '$kind'"
+done
+
+# The heads of the table that the README shows are those of the golden report, whatever their widths;
+# the class stands there only where there are several.
+heads() { grep -E '^ *# +growth' "$1" | head -n 1 | tr -s ' ' | sed 's/^ //; s/ class / /'; }
+[ "$(heads "$here/README.md")" = "$(heads "$here/tests/golden/demo.txt")" ] ||
+	fail "README.md shows other columns than tests/golden/demo.txt"
 
 if command -v groff >/dev/null; then
 	warnings=$(groff -mandoc -ww -Tutf8 "$man" 2>&1 >/dev/null)

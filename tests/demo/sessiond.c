@@ -10,10 +10,10 @@
  *
  *	page_render()		a cache that fills to its bound, then exchanges its pages
  *	request_parse()		hot churn: a buffer per request, free a moment later
- *	log_append()		a sawtooth: lines are kept until LOG_LINES of them are written at
- *once session_create()	the leak. A visitor who hangs up before his answer is ready goes through
- *connection_hangup(), which takes the session out of table and idle list, so that nothing will ever
- *find it, and does not free it
+ *	log_append()		a sawtooth: LOG_LINES lines are kept, then written at once
+ *	session_create()	the leak: a visitor who hangs up before his answer is ready goes
+ *				through connection_hangup(), which takes the session out of
+ *				table and idle list, where all find it, and does not free it
  */
 #include <arpa/inet.h>
 #include <errno.h>
