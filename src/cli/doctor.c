@@ -250,8 +250,8 @@ static int examine_target(struct session *session, struct overhead *overhead, pi
 		return status;
 	}
 	watched = watch.all.items[0];
-	printf("\nprocess %d (%s), %s, %u threads\n", pid, watched->info.comm, watched->info.exe,
-	       watched->info.thread_count);
+	printf("\nprocess %d (%s), %s, %u thread%s\n", pid, watched->info.comm, watched->info.exe,
+	       watched->info.thread_count, watched->info.thread_count == 1 ? "" : "s");
 	if (!watched->allocator_kinds)
 		printf("  no allocator found: %s\n",
 		       watched->missing[0] ? watched->missing :

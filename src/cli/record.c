@@ -292,6 +292,8 @@ static int watch_targets(struct run *run, const pid_t *pids, size_t count, struc
 		if (status)
 			return status;
 		watched = run->watch.all.items[run->watch.all.count - 1];
+		if (run->opts.command) /* still our own image, but soon it is that */
+			memcpy(watched->info.comm, run->command.name, sizeof(watched->info.comm));
 		if (!watched->allocator_kinds && watched->missing[0])
 			return err_set(err, ENOEXEC, "process %d (%s) is %s", pids[i],
 				       watched->info.exe, watched->missing);

@@ -119,7 +119,7 @@ static const char *slowdown_text(const struct profile *profile, char *text, size
 
 	text[0] = '\0';
 	if (profile->slowdown_percent >= SLOWDOWN_MOST)
-		snprintf(text, size, ", slowed the target by %d %% or more", SLOWDOWN_MOST);
+		snprintf(text, size, ", slowed the target by over %d %%", SLOWDOWN_MOST);
 	else if (profile->slowdown_percent > 0)
 		snprintf(text, size, ", slowed the target by about %s %%",
 			 percent_format(profile->slowdown_percent, percent));

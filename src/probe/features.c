@@ -96,6 +96,8 @@ static void apply_overrides(struct features *features)
 				features->overridden[i] = features->has[i];
 				features->has[i] = false;
 			}
+	if (!features->has[FEATURE_UPROBE_MULTI]) /* sessions are links of that kind */
+		features->has[FEATURE_UPROBE_SESSION] = false;
 }
 
 int features_detect(struct features *features, struct err *err)

@@ -649,7 +649,7 @@ static void the_slowdown_is_told(void **state)
 	    {0, "% of a core\n"},
 	    {6.25, "% of a core, slowed the target by about 6.2 %\n"},
 	    {110.4, "% of a core, slowed the target by about 110 %\n"},
-	    {1000, "% of a core, slowed the target by 1000 % or more\n"},
+	    {1000, "% of a core, slowed the target by over 1000 %\n"},
 	};
 	struct profile profile;
 
