@@ -108,7 +108,8 @@ static __always_inline struct scratch *scratch_claim(void)
 
 static __always_inline void scratch_release(struct scratch *scratch)
 {
-	__sync_lock_test_and_set(&scratch->busy, 0);
+	asm volatile("" : : : "memory"); /* who claims it next runs on this CPU */
+	*(volatile __u32 *)&scratch->busy = 0;
 }
 
 static __always_inline __u64 page_align(__u64 bytes)
@@ -269,7 +270,7 @@ static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct s
 	key->stack_hash = walker->hash;
 	key->generation = proc->generation;
 	key->alloc_class = alloc_class;
-	site = site_get(key, current_tgid());
+	site = site_get(key);
 	if (site && !site->stack_sent) {
 		send_stack(site, walker, key);
 		send_hints(walker, proc->generation);

@@ -112,7 +112,7 @@ static __always_inline void site_allocated(struct site *site, const struct block
 }
 
 /* Finds or makes the site. NULL (and a loss) when the table is full. */
-static __always_inline struct site *site_get(const struct site_key *key, __u32 tgid)
+static __always_inline struct site *site_get(const struct site_key *key)
 {
 	struct site *site = bpf_map_lookup_elem(&sites, key);
 
@@ -124,45 +124,60 @@ static __always_inline struct site *site_get(const struct site_key *key, __u32 t
 		LOSE(SITE_FULL);
 		return NULL;
 	}
-	site->tgid = tgid;
+	site->tgid = bpf_get_current_pid_tgid() >> 32;
 	return site;
 }
 
 /* Takes the block at 'key' out of one tier. Copies first: a deleted element may be reused at once
- * by another CPU. Of two concurrent frees only one gets the block: that call returns 1. */
+ * by another CPU. Of two concurrent frees only one gets the block: that call returns true. */
+static __always_inline bool take_from(__u32 index, const struct block_key *own_key,
+				      struct block *block)
+{
+	void *tier = tier_at(index);
+	struct block *found = tier ? bpf_map_lookup_elem(tier, own_key) : NULL;
+
+	if (!found)
+		return false;
+	*block = *found;
+	return bpf_map_delete_elem(tier, own_key) == 0;
+}
+
 __weak __noinline int tier_take(__u32 index, const struct block_key *key, struct block *block)
 {
 	struct block_key own_key;
-	struct block *found;
-	void *tier;
 
 	if (!key || !block)
 		return 0;
 	own_key = *key;
-	tier = tier_at(index);
-	found = tier ? bpf_map_lookup_elem(tier, &own_key) : NULL;
-	if (!found)
-		return 0;
-	*block = *found;
-	return bpf_map_delete_elem(tier, &own_key) == 0;
+	return take_from(index, &own_key, block);
+}
+
+/* Takes the block out of another tier than 'first'. */
+static __always_inline int take_elsewhere(__u32 first, const struct block_key *key,
+					  struct block *block)
+{
+	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
+		if (!tier_was_used(i))
+			break;
+		if (i && tier_take(i <= first ? first - i : i, key, block))
+			return 1;
+	}
+	return 0;
 }
 
 /* Takes the block out and copies it. Returns 1 if it was there. */
 __weak __noinline int ledger_take(const struct block_key *key, struct block *block)
 {
 	__u32 first = tier_current;
+	struct block_key own_key;
 
 	if (!key || !block)
 		return 0;
-	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
-		if (!tier_was_used(i))
-			break;
-		if (tier_take(i <= first ? first - i : i, key, block)) {
-			COUNT(ledger_deletes);
-			return 1;
-		}
-	}
-	return 0;
+	own_key = *key;
+	if (!take_from(first, &own_key, block) && !take_elsewhere(first, key, block))
+		return 0;
+	COUNT(ledger_deletes);
+	return 1;
 }
 
 static __always_inline void announce_tier(void)
@@ -211,24 +226,50 @@ static __always_inline void check_other_tiers(const struct block_key *key, __u32
 }
 
 /* Lists the block in one tier. Returns 0, -E2BIG if that is full, or another -errno. */
+static __always_inline long put_in(__u32 index, const struct block_key *own_key,
+				   const struct block *own_block)
+{
+	void *tier = tier_at(index);
+	long status;
+
+	if (!tier)
+		return -E2BIG;
+	status = bpf_map_update_elem(tier, own_key, own_block, BPF_NOEXIST);
+	if (status == -EEXIST) {
+		forget_stale(own_key);
+		status = bpf_map_update_elem(tier, own_key, own_block, BPF_NOEXIST);
+	}
+	return status;
+}
+
 __weak __noinline int tier_put(__u32 index, const struct block_key *key, const struct block *block)
 {
 	struct block_key own_key;
 	struct block own_block;
-	void *tier;
-	long status;
 
 	if (!key || !block)
 		return -E2BIG;
 	own_key = *key;
 	own_block = *block;
-	tier = tier_at(index);
-	if (!tier)
-		return -E2BIG;
-	status = bpf_map_update_elem(tier, &own_key, &own_block, BPF_NOEXIST);
-	if (status == -EEXIST) {
-		forget_stale(&own_key);
-		status = bpf_map_update_elem(tier, &own_key, &own_block, BPF_NOEXIST);
+	return put_in(index, &own_key, &own_block);
+}
+
+/* The tier 'current_tier' is full: lists the block in the next that is not. */
+static __always_inline long put_behind(__u32 current_tier, const struct block_key *key,
+				       const struct block *block)
+{
+	long status = -E2BIG;
+
+	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
+		__u32 tiers = tiers_now(), index = (current_tier + i) % tiers;
+
+		if (i >= tiers)
+			break;
+		if (i)
+			status = tier_put(index, key, block);
+		if (status != -E2BIG)
+			break;
+		tier_advance(index, tiers);
 	}
 	return status;
 }
@@ -248,23 +289,18 @@ __weak __noinline int ledger_put(const struct block_key *key, const struct block
 {
 	__u32 current_tier = tier_current;
 	struct block_key own_key;
-	long status = -E2BIG;
+	struct block own_block;
+	long status;
 
 	if (!key || !block)
 		return 1;
 	own_key = *key;
+	own_block = *block;
 	if (tier_was_used(1))
 		check_other_tiers(&own_key, current_tier);
-	for (__u32 i = 0; i < LEDGER_MAX_TIERS; i++) {
-		__u32 tiers = tiers_now(), index = (current_tier + i) % tiers;
-
-		if (i >= tiers)
-			break;
-		status = tier_put(index, key, block);
-		if (status != -E2BIG)
-			break;
-		tier_advance(index, tiers);
-	}
+	status = put_in(current_tier, &own_key, &own_block);
+	if (status == -E2BIG)
+		status = put_behind(current_tier, key, block);
 	if (!status) {
 		COUNT(ledger_inserts);
 		return 0;

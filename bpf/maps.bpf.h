@@ -34,6 +34,8 @@ __u32 tiers_used = 1;
 __u32 count_only = 0;
 /* 1: programs started by us may be stopped until their probes are in place (PROC_STOP_AT_START). */
 __u32 may_stop = 0;
+/* How often mappings were written: user space adds 1 before any process gets the new slice. */
+__u64 slices_epoch = 0;
 /* Source of generations; user space draws from it too. */
 __u32 last_generation = 0;
 

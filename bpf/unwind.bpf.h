@@ -43,6 +43,8 @@
 #define WALK_ROW_STEPS	     19	       /* halvings until ROWS_PER_SHARD rows are none */
 #define WALK_RETURN_PROBES   64	       /* as many as Linux nests, MAX_URETPROBE_DEPTH */
 #define WALK_FRAME_BYTES_MAX (1 << 20) /* frames larger than this are not believed without CFI */
+#define WALK_KNOWN_BITS	     8	       /* pcs that a walker keeps: 2^8 of 32 bytes */
+#define WALK_STEPS_PER_CALL  4
 #define WALK_HASH_SEED	     0x5EE95EE95EE95EE9ULL
 
 _Static_assert((STACK_MAX_FRAMES & (STACK_MAX_FRAMES - 1)) == 0, "frame indices are masked");
@@ -79,6 +81,8 @@ struct vm_area_struct___flags {
 	unsigned long vm_flags;
 } __attribute__((preserve_access_index));
 
+#define wk_global __weak __noinline
+
 #define wk_loop(count, step, context) bpf_loop(count, step, context, 0)
 
 /* Bounds that the compiler knows but the verifier does not are said again where they matter. */
@@ -104,6 +108,11 @@ static __always_inline const struct unwind_row *wk_row(wk_shard_t shard, __u32 i
 static __always_inline const struct mapping *wk_mapping(__u32 index)
 {
 	return bpf_map_lookup_elem(&mappings, &index);
+}
+
+static __always_inline __u64 wk_slices_epoch(void)
+{
+	return *(volatile __u64 *)&slices_epoch;
 }
 
 static __always_inline const struct file_info *wk_file(const struct file_key *key)
@@ -174,6 +183,13 @@ static __always_inline __u64 wk_return_address(__u64 slot)
 #include "unwind_native.h"
 #endif
 
+/* What a look-up of 'pc' found in the slice and the rows that 'tag' stands for. */
+struct known_pc {
+	__u64 pc, tag;
+	__u64 frame;
+	struct unwind_row row;
+};
+
 #pragma GCC diagnostic push
 #ifdef __clang__
 #pragma GCC diagnostic ignored "-Wgnu-variable-sized-type-not-at-end"
@@ -185,6 +201,7 @@ struct walker {
 	__u64 hash;
 	__u64 trampoline; /* where probed functions return to; 0: no return probes */
 	__u64 word;	  /* what walk_load() read */
+	__u64 frame;	  /* as recorded, of pc */
 	/* For the caller of walk_stack(): 0, or an address user space should look at. */
 	__u64 unknown_pc;     /* code of no mapping in the slice (PROCESS_UNKNOWN_PC) */
 	__u64 want_full_addr; /* a signal interrupted code without full table (PROCESS_WANT_FULL) */
@@ -198,12 +215,21 @@ struct walker {
 	__u8 guessed;	   /* pc comes from a frame pointer: may be anything */
 	__u8 keeps_frames; /* 0: only the flags of the record matter */
 	__u8 no_row_end;   /* enum walk_end, if no row applies and no frame pointer helps */
+	__u32 from_slice;  /* 'mapping' comes from the slice */
 	__s32 wide_offset; /* of rows of kind UNWIND_WIDE, bytes */
 	struct unwind_row row;
 	struct mapping mapping; /* the last one */
 	__u64 page_addr;
 	__u32 page_bytes; /* valid in 'page' */
-	__u32 pad;
+	/*
+	 * Pcs looked up before. They hold as long as the process, its slice and what is written in
+	 * the slices are the same: when one changes, a new tag makes all of them unknown. (Rows are
+	 * never written over.)
+	 */
+	__u32 known_generation;
+	__u64 known_slice, known_epoch;
+	__u64 tag;
+	struct known_pc known[1 << WALK_KNOWN_BITS];
 	__u8 page[WALK_PAGE_BYTES + 8];
 	struct stack_record record;	/* the caller fills head and alloc_class */
 	__u64 frames[STACK_MAX_FRAMES]; /* record.frames */
@@ -303,6 +329,7 @@ static __always_inline int walk_find_vma(struct walker *w)
 	}
 	w->mapping.start = vma.start;
 	w->mapping.end = vma.end;
+	w->from_slice = 0;
 	return WALK_GOES_ON;
 }
 
@@ -316,6 +343,7 @@ static __always_inline int walk_find_mapping(struct walker *w)
 	mapping = walk_search_slice(w);
 	if (mapping && walk_mapping_holds(mapping, w->pc)) {
 		w->mapping = *mapping;
+		w->from_slice = 1;
 		return WALK_GOES_ON;
 	}
 	/* a mapping that could not be looked up must not stay for the frame's address */
@@ -556,18 +584,61 @@ static __always_inline bool walk_push(struct walker *w, __u64 frame)
 	return true;
 }
 
-/* Takes the current frame and goes on to its caller. */
-static __always_inline int walk_step(struct walker *w)
+static __always_inline struct known_pc *walk_known(struct walker *w)
+{
+	__u64 index = w->pc * 0x9E3779B97F4A7C15ULL >> (64 - WALK_KNOWN_BITS);
+
+	return &w->known[index];
+}
+
+/* Only what pc, slice and rows alone decide, and what the kept row says completely. */
+static __always_inline void walk_keep(struct walker *w, __u64 frame)
+{
+	struct known_pc *known = walk_known(w);
+
+	if (!w->from_slice || w->interrupted || w->row.kind == UNWIND_WIDE ||
+	    w->row.kind == UNWIND_SIGNAL || w->row.kind == UNWIND_END)
+		return;
+	known->pc = w->pc;
+	known->tag = w->tag;
+	known->frame = frame;
+	known->row = w->row;
+}
+
+/* Sets w->mapping, w->row and w->frame for w->pc. Global: the verifier looks at it once. */
+wk_global int walk_look_up(struct walker *w)
 {
 	int end;
 
+	if (!w)
+		return WALK_END_BAD_FRAME;
 	w->row.kind = UNWIND_UNSUP;
 	end = walk_find_mapping(w);
 	if (end != WALK_GOES_ON && w->guessed)
 		return WALK_END_BAD_FRAME;
 	if (end == WALK_GOES_ON)
 		end = walk_find_row(w);
-	if (!walk_push(w, walk_frame(w)))
+	w->frame = walk_frame(w);
+	if (end == WALK_GOES_ON)
+		walk_keep(w, w->frame);
+	return end;
+}
+
+/* Takes the current frame and goes on to its caller. */
+static __always_inline int walk_step(struct walker *w)
+{
+	const struct known_pc *known = walk_known(w);
+	int end = WALK_GOES_ON;
+
+	if (known->pc == w->pc && known->tag == w->tag && !w->interrupted) {
+		w->row = known->row;
+		w->frame = known->frame;
+	} else {
+		end = walk_look_up(w);
+		if (end == WALK_END_BAD_FRAME)
+			return end;
+	}
+	if (!walk_push(w, w->frame))
 		return WALK_END_DEPTH;
 	if (end == WALK_GOES_ON)
 		end = walk_apply_row(w);
@@ -583,7 +654,7 @@ static long walk_next(__u32 index, struct walk_context *context)
 {
 	int end = walk_step(context->w);
 
-	if (end == WALK_GOES_ON)
+	for (int i = 1; i < WALK_STEPS_PER_CALL && end == WALK_GOES_ON; i++)
 		end = walk_step(context->w);
 	if (end == WALK_GOES_ON)
 		return 0;
@@ -615,12 +686,26 @@ static __always_inline int walk_begin(struct walker *w, __u64 slot, __u64 bp)
 	return walk_return_through(w, slot);
 }
 
+/* Forgets the known pcs if they may not hold any more. */
+static __always_inline void walk_check_known(struct walker *w, __u32 generation)
+{
+	__u64 slice = (__u64)w->slice_first << 32 | w->slice_count, epoch = wk_slices_epoch();
+
+	if (w->known_generation == generation && w->known_slice == slice && w->known_epoch == epoch)
+		return;
+	w->known_generation = generation;
+	w->known_slice = slice;
+	w->known_epoch = epoch;
+	w->tag++;
+}
+
 static __always_inline void walk_take_slice(struct walker *w, const struct proc *proc)
 {
 	__u64 slice = *(const volatile __u64 *)&proc->slice;
 
 	w->slice_first = slice >> 32;
 	w->slice_count = proc->flags & PROC_STALE_MAPPINGS ? 0 : (__u32)slice;
+	walk_check_known(w, proc->generation);
 }
 
 static __always_inline void walk_to_end(struct walker *w, int end)
@@ -628,7 +713,7 @@ static __always_inline void walk_to_end(struct walker *w, int end)
 	struct walk_context context = {.w = w};
 
 	if (end == WALK_GOES_ON)
-		wk_loop(STACK_MAX_FRAMES / 2 + 1, walk_next, &context);
+		wk_loop(STACK_MAX_FRAMES / WALK_STEPS_PER_CALL + 1, walk_next, &context);
 	else
 		w->record.end_reason = end;
 	if (w->record.end_reason != WALK_END_STOP)

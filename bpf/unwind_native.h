@@ -11,6 +11,8 @@
 #define __noinline	__attribute__((noinline))
 #define __always_inline inline __attribute__((always_inline))
 
+#define wk_global static __noinline
+
 struct wk_shard {
 	const struct unwind_row *rows;
 	__u32 count;
@@ -28,6 +30,7 @@ static struct wk_native {
 	const struct file_info *(*file)(const struct file_key *key);
 	__u64 (*return_address)(__u64 slot); /* of a return probe, or 0 */
 	__u64 trampoline;
+	__u64 slices_epoch; /* to be increased when 'mappings' or rows change */
 } wk_native;
 
 #define wk_mask(value, mask) ((value) &= (mask))
@@ -59,6 +62,11 @@ static inline const struct unwind_row *wk_row(wk_shard_t shard, __u32 index)
 static inline const struct mapping *wk_mapping(__u32 index)
 {
 	return index < wk_native.mapping_count ? &wk_native.mappings[index] : NULL;
+}
+
+static inline __u64 wk_slices_epoch(void)
+{
+	return wk_native.slices_epoch;
 }
 
 static inline const struct file_info *wk_file(const struct file_key *key)

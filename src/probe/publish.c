@@ -111,6 +111,7 @@ int publish_mappings(struct session *session, struct slices *slices, const struc
 	*slice = (struct slice){ first, count };
 	slices->items[index] = (struct slice){ first, count ? count : 1 };
 	memcpy(session->mappings + first, mappings, count * sizeof(*mappings));
+	__atomic_add_fetch(&session->bpf->bss->slices_epoch, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
