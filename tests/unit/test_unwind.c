@@ -170,6 +170,33 @@ static void rsp_rows_lead_to_the_outermost_frame(void **state)
 	CHECK_WALK(0, WALK_END_STOP, native(AT_RSP), native(AT_RSP), native(AT_STOP));
 }
 
+/* Walk the same stack again: its frames are those of binary 'id', its row leads 'words' up. */
+static void check_looked_up_again(uint32_t id, uint16_t words)
+{
+	const uint64_t other = (uint64_t)(id - BINARY) << FRAME_PC_BITS;
+
+	maps[0].binary_id = id;
+	rows[0].cfa_off8 = words;
+	memset(stack, 0, sizeof(stack));
+	stack[0] = ret(AT_RSP);
+	stack[words] = ret(AT_STOP);
+	CHECK_WALK(0, WALK_END_STOP, native(AT_RSP) + other, native(AT_STOP) + other);
+}
+
+static void what_was_looked_up_holds_until_the_mappings_change(void **state)
+{
+	check_looked_up_again(BINARY, 2);
+	CHECK_WALK(0, WALK_END_STOP, native(AT_RSP), native(AT_STOP)); /* now from memory */
+	wk_native.slices_epoch++; /* other mappings in the same place */
+	check_looked_up_again(BINARY + 2, 3);
+	proc.generation++; /* another image */
+	check_looked_up_again(BINARY + 4, 4);
+	proc.slice = 1; /* another piece of the table */
+	check_looked_up_again(BINARY + 6, 5);
+	proc.slice = 2;
+	check_looked_up_again(BINARY + 8, 6);
+}
+
 static void saved_rbp_is_used_by_the_frames_above(void **state)
 {
 	stack[0] = ret(AT_SAVED);
@@ -748,6 +775,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    BY_HAND(rsp_rows_lead_to_the_outermost_frame),
+	    BY_HAND(what_was_looked_up_holds_until_the_mappings_change),
 	    BY_HAND(saved_rbp_is_used_by_the_frames_above),
 	    BY_HAND(drap_rows_read_the_cfa_from_the_stack),
 	    BY_HAND(wide_rows_take_their_offset_from_the_row_before),
