@@ -112,35 +112,37 @@ static uint8_t read_u8(struct reader *reader)
 	return *reader->at++;
 }
 
-static uint64_t read_uleb(struct reader *reader)
+/* The bits of a LEB128 number (DWARF 5 section 7.6), how many they are, and its last byte. */
+static uint64_t read_leb(struct reader *reader, unsigned int *bit_count, uint8_t *last)
 {
 	uint64_t value = 0;
-	unsigned int shift = 0;
-	uint8_t byte;
 
+	*bit_count = 0;
 	do {
-		byte = read_u8(reader);
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
+		*last = read_u8(reader);
+		if (*bit_count < 64)
+			value |= (uint64_t)(*last & 0x7f) << *bit_count;
+		*bit_count += 7;
+	} while (*last & 0x80);
 	return value;
+}
+
+static uint64_t read_uleb(struct reader *reader)
+{
+	unsigned int bit_count;
+	uint8_t last;
+
+	return read_leb(reader, &bit_count, &last);
 }
 
 static int64_t read_sleb(struct reader *reader)
 {
-	uint64_t value = 0;
-	unsigned int shift = 0;
-	uint8_t byte;
+	unsigned int bit_count;
+	uint8_t last;
+	uint64_t value = read_leb(reader, &bit_count, &last);
 
-	do {
-		byte = read_u8(reader);
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if (byte & 0x40 && shift < 64)
-		value |= ~UINT64_C(0) << shift;
+	if (last & 0x40 && bit_count < 64)
+		value |= ~UINT64_C(0) << bit_count;
 	return (int64_t)value;
 }
 
