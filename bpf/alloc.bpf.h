@@ -680,6 +680,19 @@ int call_session(struct pt_regs *ctx)
 	return enter_call(ctx, bpf_get_attach_cookie(ctx));
 }
 
+/* What malloc does, or the library it is in, is the allocator's business. */
+static __always_inline bool called_by_allocator(const struct proc *proc, __u64 slot)
+{
+	__u64 caller = 0;
+
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)slot))
+		return false;
+	for (int i = 0; i < ALLOCATOR_RANGES; i++)
+		if (caller >= proc->allocators[i].start && caller < proc->allocators[i].end)
+			return true;
+	return false;
+}
+
 /* ---- free ----------------------------------------------------------------------------------------- */
 
 NO_PROGRAMS(free_enter_none);
@@ -703,25 +716,12 @@ int free_enter(struct pt_regs *ctx)
 	key.generation = proc->generation;
 	if (ledger_take(&key, &block))
 		site_freed(&block, key.generation);
-	else
-		count_unmatched();
+	else if (!called_by_allocator(proc, ctx->sp + 8 * COOKIE_SP_DELTA(cookie)))
+		count_unmatched(); /* glibc frees a thread's cache by itself when it ends */
 	return 0;
 }
 
 /* ---- regions: anonymous memory taken from the kernel by the program itself ------------------------- */
-
-/* mmap by malloc, or by the library that malloc is in, is the allocator's business. */
-static __always_inline bool called_by_allocator(const struct proc *proc, __u64 slot)
-{
-	__u64 caller = 0;
-
-	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)slot))
-		return false;
-	for (int i = 0; i < ALLOCATOR_RANGES; i++)
-		if (caller >= proc->allocators[i].start && caller < proc->allocators[i].end)
-			return true;
-	return false;
-}
 
 static __always_inline __u64 program_break(void)
 {
