@@ -54,7 +54,7 @@ const volatile bool links_filtered = true;
 
 struct call {
 	__u64 slot;	  /* where its return address lies: names the call */
-	__u64 size_bytes; /* asked for */
+	__u64 size_bytes; /* asked for; mremap: old length */
 	__u64 old_addr;	  /* realloc, mremap: the old block; posix_memalign: &result; brk: old end */
 	__u32 role;
 	__u8 alloc_class;
@@ -62,7 +62,7 @@ struct call {
 	__u8 sampled;
 	__u8 sample_shift; /* when that was decided */
 	struct block old;
-	__u64 extra; /* mmap: flags << 32 | prot; mremap: old length */
+	__u64 extra; /* mmap: flags << 32 | prot; mremap: new length */
 };
 
 struct thread {
@@ -579,7 +579,8 @@ static __always_inline int settle_old_block(struct call *call, const struct proc
 	struct block_key key = { .addr = call->old_addr, .generation = proc->generation };
 
 	if (!addr && call->size_bytes) { /* failed: the old block stays */
-		ledger_put(&key, &call->old);
+		if (ledger_put(&key, &call->old))
+			site_freed(&call->old, proc->generation);
 		return 1;
 	}
 	if (settling && addr) { /* nothing new is taken, but what lives goes on living */

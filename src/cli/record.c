@@ -7,15 +7,12 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -574,7 +571,7 @@ static void announce(struct run *run)
 			 "every block" :
 			 units_format_bytes(run->opts.sample_bytes, sample),
 		 run->opts.duration_ns ?
-			 units_format_duration(run->opts.duration_ns / NS_PER_S, duration) :
+			 units_format_duration(run->opts.duration_ns / (double)NS_PER_S, duration) :
 			 "until Ctrl-C");
 }
 

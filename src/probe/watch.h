@@ -104,8 +104,8 @@ size_t watch_alive_count(const struct watch *watch);
 size_t watch_probe_count(const struct watch *watch);
 
 /*
- * To be called about once a second: looks at the mappings of all living processes again, notices
- * those that are gone, and continues any that should not be stopped any longer.
+ * To be called about once a second: looks at the mappings of all living processes again and notices
+ * those that are gone.
  */
 void watch_tick(struct watch *watch);
 

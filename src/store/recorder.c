@@ -208,8 +208,12 @@ static ssize_t stack_index(struct recorder *recorder, uint64_t hash)
 	bool added;
 	ssize_t index = table_add(recorder->stacks_by_hash, &hash, &added);
 
-	if (index >= 0 && added && !vec_add(&recorder->stacks))
+	if (index >= 0 && added)
+		vec_add(&recorder->stacks);
+	if (index < 0 || (size_t)index >= recorder->stacks.count) {
+		recorder->out_of_memory = true;
 		return -1;
+	}
 	return index;
 }
 
@@ -245,7 +249,11 @@ static void on_stack(struct recorder *recorder, const struct stack_record *recor
 	if (index < 0 || recorder->stacks.items[index].received)
 		return;
 	queued = vec_add(&recorder->queued_stacks);
-	if (!queued || !(queued->frames = calloc(count + 1, sizeof(uint64_t)))) {
+	if (queued && !(queued->frames = calloc(count + 1, sizeof(uint64_t)))) {
+		recorder->queued_stacks.count--;
+		queued = NULL;
+	}
+	if (!queued) {
 		recorder->out_of_memory = true;
 		return;
 	}
