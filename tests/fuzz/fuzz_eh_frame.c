@@ -103,10 +103,13 @@ static void walk(const struct cfi_table *table, uint8_t start)
 				  .full = {.count = table->row_count},
 				  .binary_id = 1};
 	struct proc proc = {.slice = 1};
+	static __u64 inputs; /* the walker keeps pcs: it must forget those of the input before */
 	__u64 slot = STACK_BASE + start * 8, hash;
 
-	wk_native =
-	    (struct wk_native){.mappings = &mapping, .mapping_count = 1, .read_user = read_stack};
+	wk_native = (struct wk_native){.mappings = &mapping,
+				       .mapping_count = 1,
+				       .read_user = read_stack,
+				       .slices_epoch = ++inputs};
 	wk_native.shards[0] = (struct wk_shard){table->rows, table->row_count};
 	walk_stack(&walker, &proc, slot, slot + 64);
 	if (walker.record.frame_count > STACK_MAX_FRAMES ||
