@@ -34,7 +34,7 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSEEP_VERSION='"$(VERSION)"' $(WARN) -fno
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
 	-Wno-unused-function -Wno-gnu-variable-sized-type-not-at-end -D__TARGET_ARCH_x86 -Iinclude -MMD -MP
 
-STAGES := base elf target unwind probe profile export store cli
+STAGES := base elf target unwind python probe profile export store cli
 SRCS := $(foreach stage,$(STAGES),$(wildcard src/$(stage)/*.c))
 OBJS := $(SRCS:src/%.c=$(BUILD)/%.o)
 BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))

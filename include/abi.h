@@ -11,7 +11,11 @@
 
 /* ---- limits ---------------------------------------------------------------------------- */
 
-#define STACK_MAX_FRAMES    256	  /* kept from the leaf; deeper stacks are marked truncated */
+#define STACK_MAX_FRAMES    512	  /* native ones, kept from the leaf; deeper stacks are marked truncated */
+#define PYTHON_MAX_FRAMES   512	  /* of interpreted code, kept from the leaf as well */
+#define CODE_NAME_BYTES	    192	  /* of a code object's texts, as copied in the kernel */
+#define CODE_FILE_BYTES	    320
+#define CODE_LINES_BYTES    1024
 #define AGE_CLASSES	    12	  /* birth epochs, each about as long as all before it; a site fits 512 bytes */
 #define LEDGER_MAX_TIERS    16	  /* hash tables the ledger may grow to */
 #define ROWS_PER_SHARD	    (1U << 18) /* unwind rows of one inner array: 2 MiB */
@@ -98,9 +102,85 @@ struct mapping {
 #define FRAME_TAG_SHIFT	 62
 #define FRAME_NATIVE	 0ULL /* binary_id:20 | ELF address of the call:42 */
 #define FRAME_RAW	 1ULL /* a user address in no known binary */
-#define FRAME_PYTHON	 2ULL /* (code >> 4):43 | lasti:20, bit 63 set */
+#define FRAME_PYTHON	 2ULL /* code id:42 | instruction:20 (in units of 2 bytes) */
+#define FRAME_SPLICE	 3ULL /* only in stack records: so many Python frames belong here */
 #define FRAME_PC_BITS	 42
 #define FRAME_BINARY_MAX (1U << 20)
+#define FRAME_INSTR_BITS 20
+#define FRAME_INSTR_NONE ((1U << FRAME_INSTR_BITS) - 1) /* f_lasti -1 */
+
+/* ---- Python ---------------------------------------------------------------------------------- */
+
+/*
+ * How an interpreter chains its frames, and how they are matched to the native frames of
+ * _PyEval_EvalFrameDefault, which run them.
+ */
+enum python_chain {
+	PYTHON_NONE,	     /* no Python here, or one we do not know */
+	PYTHON_EVAL_RANGE,   /* 3.6-3.9: each frame has a native one with its pc in the function */
+	PYTHON_CFRAME_EACH,  /* 3.10: each frame has a struct _PyCFrame on the native stack */
+	PYTHON_CFRAME_ENTRY, /* 3.11: frames up to one with is_entry share a struct _PyCFrame */
+	PYTHON_SHIM,	     /* 3.12-3.14: frames up to one with owner 3, itself on the native stack */
+};
+#define PYTHON_OFFSET_NONE   0xffff
+#define PYTHON_OWNER_SHIM    3	 /* 3.12-3.14; Include/internal/pycore_(interp)frame.h */
+#define PYTHON_FRAME_BYTES   128 /* at most so much of a frame is looked at */
+#define PYTHON_CODE_BYTES    256 /* and of a code object */
+#define PYTHON_EVAL_RANGES   2	 /* the hot and the cold part of the function */
+
+/*
+ * Where things lie in one interpreter: byte offsets in its structures, and what was found in the
+ * process. All addresses are the process'.
+ */
+struct python_layout {
+	__u8 chain; /* enum python_chain */
+	__u8 minor; /* 3.N */
+	__u8 frame_mask;   /* low bits of the code pointer that are tags (3.13 on: 7) */
+	__u8 tss_indirect; /* 1: the thread's slot is at *(fsbase + tss_offset) + tss_second */
+	__u16 debug_extra_bytes; /* what PYTHONMALLOC=debug adds to each request */
+	__u16 tss_offset;	 /* 0: the slot is at fsbase + tss_offset */
+	__u32 tss_second;
+	__u16 tss_stride; /* bytes of a key's slot; with key_addr only */
+	/* struct _ts */
+	__u16 tstate_frame;	/* the current frame; NONE: through the cframe */
+	__u16 tstate_cframe;	/* NONE where there is no struct _PyCFrame */
+	__u16 tstate_thread_id; /* pthread_self(), that is fsbase */
+	__u16 cframe_frame, cframe_previous;
+	/* struct _frame, PyFrameObject, _PyInterpreterFrame */
+	__u16 frame_bytes; /* to be read, <= PYTHON_FRAME_BYTES */
+	__u16 frame_previous, frame_code, frame_globals;
+	__u16 frame_instr; /* 3.6-3.10: int f_lasti; from 3.11 the address of the instruction */
+	__u16 frame_owner; /* 3.11 on: 8 bits */
+	__u16 frame_entry; /* 3.11: bool is_entry */
+	/* PyCodeObject */
+	__u16 code_bytes; /* to be read, <= PYTHON_CODE_BYTES */
+	__u16 code_first_line, code_name /* the qualified one from 3.11 */, code_file, code_lines;
+	__u16 code_first_traceable; /* 3.11 on: instruction that is the first of the body */
+	__u16 code_adaptive;	    /* 3.11 on: where instructions begin */
+	/* str and bytes objects */
+	__u16 text_length, text_state, text_ascii, text_other;
+	__u16 bytes_length, bytes_data;
+	__u16 pad[2];
+	/*
+	 * Address of the key of the thread-specific slot while it is not made yet (Py_tss_t; 3.6: an
+	 * int, -1 at first): its stride * key is to be added to tss_offset, or tss_second. 0: done.
+	 */
+	__u64 key_addr;
+	__u64 current_tstate; /* address of the tstate that holds the GIL; 0: not asked, because
+			       * there is but one interpreter (3.7-3.11) */
+	__u64 code_type;      /* address of PyCode_Type; 0: unknown, not checked */
+	/* _PyEval_EvalFrameDefault as native frames (FRAME_NATIVE), 3.6-3.9 */
+	__u64 eval_first[PYTHON_EVAL_RANGES], eval_bytes[PYTHON_EVAL_RANGES];
+};
+
+/* One text of a code object: its first 'copied_bytes', as Python keeps them. */
+struct code_text {
+	__u64 addr;	    /* of the str (or bytes) object */
+	__u32 length;	    /* characters */
+	__u16 copied_bytes; /* 0: not readable just then */
+	__u8 unit_bytes;    /* 1 (Latin-1), 2, 4 a character */
+	__u8 pad;
+};
 
 /* ---- processes ----------------------------------------------------------------------------- */
 
@@ -116,6 +196,9 @@ struct proc {
 	__u32 generation;
 	__u32 flags;		/* PROC_* */
 	struct addr_range allocators[ALLOCATOR_RANGES]; /* mmap called from here is the allocator's */
+	struct addr_range interpreter; /* private mmap called from here is pymalloc's: when class
+					* python is recorded; else empty */
+	struct python_layout python;
 };
 #define PROC_FOLLOW_CHILDREN (1U << 0)
 #define PROC_STALE_MAPPINGS  (1U << 1) /* exec'd: the slice describes the old image */
@@ -174,6 +257,7 @@ enum record_type {
 	RECORD_REGION,	   /* struct region_record: mmap, munmap, mremap, sbrk by the program */
 	RECORD_PROCESS,	   /* struct process_record */
 	RECORD_TIER,	   /* struct record_head: the ledger began to fill its newest table */
+	RECORD_CODE,	   /* struct code_record: a code object seen first */
 };
 
 struct record_head {
@@ -185,6 +269,7 @@ struct record_head {
 
 #define STACK_TRUNCATED (1U << 0) /* deeper than STACK_MAX_FRAMES, or the walk could not go on */
 #define STACK_SIGNAL	(1U << 1) /* passes through a signal frame */
+#define STACK_PYTHON_CUT (1U << 2) /* there are more Python frames than were taken */
 
 struct stack_record {
 	struct record_head head;
@@ -193,7 +278,35 @@ struct stack_record {
 	__u16 frame_count;
 	__u8 flags;	  /* STACK_* */
 	__u8 end_reason; /* enum walk_end */
-	__u64 frames[];	  /* leaf first */
+	__u32 python_count;
+	__u32 pad;
+	/*
+	 * Leaf first: frame_count native ones, among them FRAME_SPLICEs, which say how many of the
+	 * Python frames to take next; then python_count Python ones. Those that no splice takes
+	 * lie further out than all that was walked.
+	 */
+	__u64 frames[];
+};
+
+/*
+ * A code object, sent before the first stack that names it. 'id' never names another one: when the
+ * object is gone and another has its address, that one gets a new id.
+ */
+struct code_record {
+	struct record_head head;
+	__u64 addr; /* of the code object */
+	__u64 id;   /* in FRAME_PYTHON frames: id << FRAME_INSTR_BITS | instruction */
+	__s32 first_line;
+	__u32 first_traceable; /* frames before it are not begun: Python does not show them */
+	__u8 minor;	       /* of the interpreter */
+	__u8 unreadable;       /* 1: nothing but addr and id is set */
+	__u16 pad;
+	__u32 pad2;
+	struct code_text name, file;
+	struct code_text lines; /* co_lnotab, co_linetable: bytes */
+	char name_data[CODE_NAME_BYTES];
+	char file_data[CODE_FILE_BYTES];
+	char lines_data[CODE_LINES_BYTES]; /* the record ends after lines.copied_bytes of it */
 };
 
 enum region_op {
@@ -263,6 +376,8 @@ enum walk_end {
 	X(RING_FULL_PROCESS, "ring_full_process", "process events missed: ring buffer full")         \
 	X(STALE_BLOCK, "stale_block", "blocks whose free was not seen, found when reused")           \
 	X(UPDATE_RACE, "update_race", "kernel map refused an update")                                \
+	X(PYTHON_UNREAD, "python_unread", "stacks whose Python frames could not be read")            \
+	X(CODE_FULL, "code_table_full", "Python functions not named: code table full")               \
 	X(PROC_FULL, "process_table_full", "child processes not followed: process table full")
 enum loss_reason {
 #define X(name, key, text) LOSS_##name,
@@ -289,6 +404,9 @@ struct counters {
 	__u64 ledger_deletes;
 	__u64 stepped_hits;  /* those of the hits that were single-stepped */
 	__u64 foreign_hits;  /* in processes that are not watched (children are followed) */
+	__u64 python_frames;	/* taken */
+	__u64 python_segments;	/* runs of Python frames that one native frame executes ... */
+	__u64 python_unmatched; /* ... and those whose native frame was not met */
 	__u64 ring_retries; /* stacks that the ring had no room for; sent again later */
 };
 
