@@ -160,7 +160,6 @@ struct python_layout {
 	/* str and bytes objects */
 	__u16 text_length, text_state, text_ascii, text_other;
 	__u16 bytes_length, bytes_data;
-	__u16 pad[2];
 	/*
 	 * Address of the key of the thread-specific slot while it is not made yet (Py_tss_t; 3.6: an
 	 * int, -1 at first): its stride * key is to be added to tss_offset, or tss_second. 0: done.
