@@ -20,6 +20,7 @@
 #ifndef SEEP_ALLOC_BPF_H
 #define SEEP_ALLOC_BPF_H
 
+#include "codes.bpf.h"
 #include "ledger.bpf.h"
 #include "loss.bpf.h"
 #include "maps.bpf.h"
@@ -41,11 +42,13 @@ const volatile bool links_filtered = true;
 
 /* include/uapi/asm-generic/mman-common.h, x86 */
 #define PROT_MASK	 7
+#define MAP_SHARED	 0x01
 #define MAP_FIXED	 0x10
 #define MAP_ANONYMOUS	 0x20
 #define MAP_STACK	 0x20000
 
 #define PAGE_BYTES	   4096ULL
+#define PYMALLOC_MAX_BYTES 512
 #define REQUEST_MAX_BYTES  (1ULL << 47)
 #define SAME_STACK_BYTES   (1 << 20) /* two frames further apart may be on different stacks */
 #define SIGNAL_FRAME_BYTES 1024	     /* red zone + rt_sigframe + FXSAVE area: at least this */
@@ -69,6 +72,7 @@ struct thread {
 	__u64 gap_bytes; /* to the next sample; 0: not drawn yet */
 	__u32 gap_shift; /* sample_shift when it was drawn */
 	__u32 depth;
+	__u64 handed_on; /* block that a Python allocator is about to free through another one */
 	struct call calls[PENDING_DEPTH];
 };
 
@@ -83,10 +87,13 @@ struct scratch {
 	__u32 busy;
 	__u32 pad;
 	struct walker walker;
+	struct code_scratch code;
 };
 
+/* SCRATCH_SLOTS for each CPU; user space says how many there are. (Elements of per-CPU maps may not
+ * be larger than 32 KiB.) */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SCRATCH_SLOTS);
 	__type(key, __u32);
 	__type(value, struct scratch);
@@ -95,8 +102,10 @@ struct {
 /* uprobe programs can be preempted by another one on the same CPU: each takes a slot of its own. */
 static __always_inline struct scratch *scratch_claim(void)
 {
+	__u32 first = bpf_get_smp_processor_id() * SCRATCH_SLOTS;
+
 	for (__u32 i = 0; i < SCRATCH_SLOTS; i++) {
-		__u32 slot = i;
+		__u32 slot = first + i;
 		struct scratch *scratch = bpf_map_lookup_elem(&scratches, &slot);
 
 		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1))
@@ -203,12 +212,12 @@ static __always_inline void send_process_event(__u32 generation, __u32 event, __
 }
 
 /* The frames of a new site. If the ring is full, the site's next block tries again. */
-static __always_inline void send_stack(struct site *site, struct walker *walker,
-				       const struct site_key *key)
+static __always_inline void send_stack(struct site *site, struct scratch *scratch,
+				       const struct proc *proc, const struct site_key *key)
 {
-	struct stack_record *record = &walker->record;
+	struct stack_record *record = &scratch->walker.record;
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	__u32 frames = record->frame_count, bytes;
+	__u32 frames = record->frame_count + record->python_count, bytes;
 
 	if (__sync_val_compare_and_swap(&site->stack_sent, 0, 1))
 		return;
@@ -218,10 +227,12 @@ static __always_inline void send_stack(struct site *site, struct walker *walker,
 	record->head.generation = key->generation;
 	record->stack_hash = key->stack_hash;
 	record->alloc_class = key->alloc_class;
-	if (frames > STACK_MAX_FRAMES)
-		frames = STACK_MAX_FRAMES;
+	wk_mask(frames, 2 * (STACK_MAX_FRAMES + PYTHON_MAX_FRAMES) - 1);
+	if (frames > STACK_MAX_FRAMES + PYTHON_MAX_FRAMES)
+		frames = STACK_MAX_FRAMES + PYTHON_MAX_FRAMES;
 	bytes = sizeof(*record) + frames * sizeof(__u64);
-	if (bpf_ringbuf_output(&ring, record, bytes, 0)) {
+	if (codes_name(&scratch->walker, &scratch->code, proc) ||
+	    bpf_ringbuf_output(&ring, record, bytes, 0)) {
 		site->stack_sent = 0;
 		COUNT(ring_retries);
 	}
@@ -255,6 +266,21 @@ __weak __noinline int signal_between(struct walker *walker, const struct proc *p
 	return walk_crosses_signal(walker, proc, slot, bp, outer_slot);
 }
 
+static __always_inline void count_python(const struct walker *walker)
+{
+	const struct python_walk *python = &walker->python;
+
+	if (!python->count)
+		return;
+	COUNT_ADD(python_frames, python->count);
+	COUNT_ADD(python_segments, python->segment_count);
+	if (python->segment_next < python->segment_count &&
+	    walker->record.end_reason == WALK_END_STOP)
+		COUNT_ADD(python_unmatched, python->segment_count - python->segment_next);
+	if (python->unread)
+		LOSE(PYTHON_UNREAD);
+}
+
 /* Walks the caller's stack of a returning call and finds its site. NULL: a loss was counted. */
 static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct scratch *scratch,
 						   const struct proc *proc, __u32 alloc_class,
@@ -267,12 +293,13 @@ static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct s
 	COUNT(walks);
 	COUNT_ADD(walked_frames, walker->record.frame_count);
 	COUNT(walk_ends[walker->record.end_reason & (WALK_END_SLOTS - 1)]);
+	count_python(walker);
 	key->stack_hash = walker->hash;
 	key->generation = proc->generation;
 	key->alloc_class = alloc_class;
 	site = site_get(key);
 	if (site && !site->stack_sent) {
-		send_stack(site, walker, key);
+		send_stack(site, scratch, proc, key);
 		send_hints(walker, proc->generation);
 	}
 	return site;
@@ -511,6 +538,15 @@ static __always_inline void fill_call(struct pt_regs *ctx, __u64 cookie, struct 
 		call->old_addr = reg_value(ctx, COOKIE_REG(cookie, 0));
 }
 
+/* May the call end in another probed function? pymalloc hands on 0 bytes and more than 512
+ * (SMALL_REQUEST_THRESHOLD, Objects/obmalloc.c). */
+static __always_inline bool may_nest(__u64 cookie, __u64 bytes)
+{
+	if (!(cookie & COOKIE_MAY_NEST))
+		return false;
+	return COOKIE_CLASS(cookie) != CLASS_PYTHON || bytes - 1 >= PYMALLOC_MAX_BYTES;
+}
+
 /*
  * Remembers the call. Returns 1 if its return is of no interest. A call that is not sampled keeps
  * its place all the same if it may end in another probed function, which would draw again.
@@ -539,7 +575,7 @@ static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
 	outermost = thread->depth == 0;
 	if (outermost && !resizes) {
 		sampled = sample_take(thread, bytes, shift);
-		if (!sampled && !(cookie & COOKIE_MAY_NEST))
+		if (!sampled && !may_nest(cookie, bytes))
 			return 1;
 	}
 	call = call_push(ctx, thread, slot);
@@ -593,6 +629,14 @@ static __always_inline int settle_old_block(struct call *call, const struct proc
 	return 0;
 }
 
+/* PYTHONMALLOC=debug asks pymalloc for some bytes more than it was asked for. */
+static __always_inline __u64 asked_bytes(const struct call *call, const struct proc *proc)
+{
+	__u64 bytes = call->size_bytes, extra = proc->python.debug_extra_bytes;
+
+	return call->alloc_class == CLASS_PYTHON && bytes >= extra ? bytes - extra : bytes;
+}
+
 static __always_inline void record_block(struct pt_regs *ctx, const struct call *call,
 					 const struct proc *proc, __u64 addr)
 {
@@ -609,7 +653,7 @@ static __always_inline void record_block(struct pt_regs *ctx, const struct call 
 	if (!site)
 		return;
 	block.stack_hash = site_key.stack_hash;
-	block.size_bytes = call->size_bytes;
+	block.size_bytes = asked_bytes(call, proc);
 	block.alloc_class = call->alloc_class;
 	block.age = current_age;
 	if (sample_bytes << (call->sample_shift & 31) > 1) {
@@ -696,6 +740,33 @@ static __always_inline bool called_by_allocator(const struct proc *proc, __u64 s
 
 /* ---- free ----------------------------------------------------------------------------------------- */
 
+/* PyObject_Free() of a large block ends in free(), and PyObject_Realloc() may end in both: for the
+ * ledger that is one event. */
+static __always_inline void hand_on(__u64 addr)
+{
+	struct thread *thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (thread)
+		thread->handed_on = addr;
+}
+
+static __always_inline bool was_handed_on(__u64 addr)
+{
+	struct thread *thread = current_thread(0);
+	__u32 top;
+
+	if (!thread)
+		return false;
+	if (thread->handed_on == addr) {
+		thread->handed_on = 0;
+		return true;
+	}
+	top = thread->depth - 1;
+	wk_mask(top, PENDING_DEPTH - 1);
+	return thread->depth && thread->calls[top].alloc_class == CLASS_PYTHON &&
+	       thread->calls[top].old_addr == addr;
+}
+
 NO_PROGRAMS(free_enter_none);
 
 SEC("uprobe")
@@ -715,10 +786,19 @@ int free_enter(struct pt_regs *ctx)
 	if (count_only)
 		return 0;
 	key.generation = proc->generation;
-	if (ledger_take(&key, &block))
+	if (ledger_take(&key, &block)) {
 		site_freed(&block, key.generation);
-	else if (!called_by_allocator(proc, ctx->sp + 8 * COOKIE_SP_DELTA(cookie)))
-		count_unmatched(); /* glibc frees a thread's cache by itself when it ends */
+		if (COOKIE_CLASS(cookie) == CLASS_PYTHON && block.size_bytes > PYMALLOC_MAX_BYTES - 64)
+			hand_on(key.addr);
+		return 0;
+	}
+	if (was_handed_on(key.addr))
+		return 0;
+	/* glibc frees a thread's cache by itself when it ends */
+	if (!called_by_allocator(proc, ctx->sp + 8 * COOKIE_SP_DELTA(cookie)))
+		count_unmatched();
+	if (COOKIE_CLASS(cookie) == CLASS_PYTHON)
+		hand_on(key.addr);
 	return 0;
 }
 
@@ -772,6 +852,23 @@ static __always_inline void fill_region_call(struct pt_regs *ctx, __u64 cookie, 
 		call->old_addr = program_break();
 }
 
+/*
+ * pymalloc's arenas and the chunks of Python's frame stack are private mappings made by the
+ * interpreter's own code (Objects/obmalloc.c _PyObject_ArenaMmap, also where it was inlined). What
+ * a program maps through module mmap is shared unless it asks for MAP_PRIVATE.
+ */
+static __always_inline bool is_arena(struct pt_regs *ctx, __u64 cookie, const struct proc *proc,
+				     __u64 slot)
+{
+	__u64 caller = 0;
+
+	if (COOKIE_ROLE(cookie) != ROLE_MMAP || !proc->interpreter.end || ctx->cx & MAP_SHARED)
+		return false;
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)slot))
+		return false;
+	return caller >= proc->interpreter.start && caller < proc->interpreter.end;
+}
+
 static __always_inline int enter_region(struct pt_regs *ctx, __u64 cookie)
 {
 	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie);
@@ -784,7 +881,7 @@ static __always_inline int enter_region(struct pt_regs *ctx, __u64 cookie)
 	COUNT(map_hits);
 	if (cookie & COOKIE_STEPPED)
 		COUNT(stepped_hits);
-	if (count_only || called_by_allocator(proc, slot))
+	if (count_only || called_by_allocator(proc, slot) || is_arena(ctx, cookie, proc, slot))
 		return 1;
 	thread = current_thread(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread) {

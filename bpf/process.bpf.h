@@ -33,6 +33,8 @@ int BPF_PROG(process_exec, struct task_struct *task, int old_pid)
 	record.start_time_ns = proc->start_time_ns;
 	proc->flags |= PROC_STALE_MAPPINGS;
 	proc->slice = 0;
+	proc->python.chain = PYTHON_NONE;
+	proc->interpreter.end = 0;
 	proc->generation = next_generation();
 	record.other_generation = proc->generation;
 	send_process_record(&record, proc->flags & PROC_STOP_AT_START);

@@ -179,9 +179,17 @@ static __always_inline __u64 wk_return_address(__u64 slot)
 	}
 	return 0;
 }
+
+/* pthread_self() of the current thread. */
+static __always_inline __u64 wk_thread_pointer(void)
+{
+	return bpf_get_current_task_btf()->thread.fsbase;
+}
 #else
 #include "unwind_native.h"
 #endif
+
+#include "python.bpf.h"
 
 /* What a look-up of 'pc' found in the slice and the rows that 'tag' stands for. */
 struct known_pc {
@@ -231,24 +239,15 @@ struct walker {
 	__u64 tag;
 	struct known_pc known[1 << WALK_KNOWN_BITS];
 	__u8 page[WALK_PAGE_BYTES + 8];
-	struct stack_record record;	/* the caller fills head and alloc_class */
-	__u64 frames[STACK_MAX_FRAMES]; /* record.frames */
+	struct python_walk python;
+	struct stack_record record; /* the caller fills head and alloc_class */
+	__u64 frames[STACK_MAX_FRAMES + PYTHON_MAX_FRAMES]; /* record.frames: the native ones; Python
+							     * frames are still in 'python' */
 };
 #pragma GCC diagnostic pop
 _Static_assert(__builtin_offsetof(struct walker, frames) ==
 		   __builtin_offsetof(struct walker, record) + sizeof(struct stack_record),
 	       "record and frames are sent in one piece");
-
-/* The bytes of a walker's record. */
-static inline __u32 walk_record_bytes(const struct walker *w)
-{
-	__u32 count = w->record.frame_count;
-
-	wk_mask(count, 2 * STACK_MAX_FRAMES - 1);
-	if (count > STACK_MAX_FRAMES)
-		count = STACK_MAX_FRAMES;
-	return sizeof(struct stack_record) + count * sizeof(__u64);
-}
 
 /* Reads w->word from 'addr'. Returns 0, -1 if it is not readable. */
 static __always_inline int walk_load(struct walker *w, __u64 addr)
@@ -624,6 +623,16 @@ wk_global int walk_look_up(struct walker *w)
 	return end;
 }
 
+/* A native frame that executes Python frames is followed by a mark that says how many. */
+static __always_inline int walk_splice(struct walker *w)
+{
+	__u32 count = python_pass(&w->python);
+
+	if (count && !walk_push(w, FRAME_SPLICE << FRAME_TAG_SHIFT | count))
+		return WALK_END_DEPTH;
+	return python_ends_walk(&w->python) ? WALK_END_DEPTH : WALK_GOES_ON;
+}
+
 /* Takes the current frame and goes on to its caller. */
 static __always_inline int walk_step(struct walker *w)
 {
@@ -647,8 +656,32 @@ static __always_inline int walk_step(struct walker *w)
 
 struct walk_context {
 	struct walker *w;
-	__u64 limit_sp; /* walk_crosses_signal() only */
+	const struct python_layout *layout; /* NULL: no Python frames are to be placed */
+	__u64 limit_sp;			    /* walk_crosses_signal() only */
 };
+
+/* The same in a thread with Python frames. */
+static __always_inline int walk_step_mixed(struct walker *w, const struct python_layout *layout)
+{
+	__u64 sp = w->sp;
+	int end = walk_step(w);
+
+	if (end == WALK_GOES_ON && python_belongs(&w->python, layout, w->frame, sp, w->sp))
+		end = walk_splice(w);
+	return end;
+}
+
+static long walk_next_mixed(__u32 index, struct walk_context *context)
+{
+	int end = walk_step_mixed(context->w, context->layout);
+
+	for (int i = 1; i < WALK_STEPS_PER_CALL && end == WALK_GOES_ON; i++)
+		end = walk_step_mixed(context->w, context->layout);
+	if (end == WALK_GOES_ON)
+		return 0;
+	context->w->record.end_reason = end;
+	return 1;
+}
 
 static long walk_next(__u32 index, struct walk_context *context)
 {
@@ -675,6 +708,7 @@ static __always_inline void walk_reset(struct walker *w, __u64 sp, __u64 bp)
 	w->page_addr = 0;
 	w->page_bytes = 0;
 	w->record.frame_count = 0;
+	w->record.python_count = 0;
 	w->record.flags = 0;
 	w->record.end_reason = WALK_END_DEPTH;
 }
@@ -708,16 +742,38 @@ static __always_inline void walk_take_slice(struct walker *w, const struct proc 
 	walk_check_known(w, proc->generation);
 }
 
-static __always_inline void walk_to_end(struct walker *w, int end)
+/* Takes the Python frames, if there are any. */
+static __always_inline void walk_begin_python(struct walker *w, const struct proc *proc)
+{
+	w->python.count = 0;
+	w->python.segment_count = 0;
+	w->python.segment_next = 0;
+	w->python.cut = 0;
+	if (proc->python.chain == PYTHON_NONE)
+		return;
+	python_collect(&w->python, &proc->python, w->sp);
+	if (w->python.count)
+		w->hash = walk_hash_mix(w->hash, w->python.hash);
+}
+
+static __always_inline void walk_to_end(struct walker *w, const struct proc *proc, int end)
 {
 	struct walk_context context = {.w = w};
 
-	if (end == WALK_GOES_ON)
-		wk_loop(STACK_MAX_FRAMES / WALK_STEPS_PER_CALL + 1, walk_next, &context);
-	else
+	walk_begin_python(w, proc);
+	if (end != WALK_GOES_ON) {
 		w->record.end_reason = end;
+	} else if (w->python.segment_count) {
+		context.layout = &proc->python;
+		wk_loop(STACK_MAX_FRAMES / WALK_STEPS_PER_CALL + 1, walk_next_mixed, &context);
+	} else {
+		wk_loop(STACK_MAX_FRAMES / WALK_STEPS_PER_CALL + 1, walk_next, &context);
+	}
 	if (w->record.end_reason != WALK_END_STOP)
 		w->record.flags |= STACK_TRUNCATED;
+	if (w->python.cut)
+		w->record.flags |= STACK_PYTHON_CUT;
+	w->record.python_count = w->python.count;
 	w->hash = walk_hash_mix(w->hash, w->record.end_reason);
 	w->record.stack_hash = w->hash;
 }
@@ -735,7 +791,7 @@ wk_entry void walk_stack(struct walker *w, const struct proc *proc, __u64 slot, 
 	w->keeps_frames = 1;
 	walk_take_slice(w, proc);
 	end = walk_begin(w, slot, bp);
-	walk_to_end(w, end);
+	walk_to_end(w, proc, end);
 }
 
 /*
@@ -751,7 +807,7 @@ wk_entry void walk_stack_at_return(struct walker *w, const struct proc *proc, __
 	w->pc = address - 1;
 	w->interrupted = 0;
 	w->guessed = 0;
-	walk_to_end(w, WALK_GOES_ON);
+	walk_to_end(w, proc, WALK_GOES_ON);
 }
 
 static long walk_next_below(__u32 index, struct walk_context *context)

@@ -30,6 +30,7 @@ static struct wk_native {
 	const struct file_info *(*file)(const struct file_key *key);
 	__u64 (*return_address)(__u64 slot); /* of a return probe, or 0 */
 	__u64 trampoline;
+	__u64 thread_pointer;
 	__u64 slices_epoch; /* to be increased when 'mappings' or rows change */
 } wk_native;
 
@@ -77,6 +78,11 @@ static inline const struct file_info *wk_file(const struct file_key *key)
 static inline long wk_find_vma(__u64 pc, struct walk_vma *found)
 {
 	return wk_native.find_vma ? wk_native.find_vma(pc, found) : -1;
+}
+
+static inline __u64 wk_thread_pointer(void)
+{
+	return wk_native.thread_pointer;
 }
 
 static inline __u64 wk_trampoline(void)

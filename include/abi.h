@@ -23,6 +23,7 @@
 #define MAPPINGS_MAX	    (1U << 15) /* executable mappings of all watched processes */
 #define PROCS_MAX	    8192
 #define FILES_MAX	    65536
+#define CODES_MAX	    (1U << 18) /* Python code objects of all watched processes */
 #define ALLOCATOR_RANGES    8	  /* text ranges of allocator libraries, per process */
 #define PENDING_DEPTH	    4	  /* allocator calls nested in one another on one thread */
 #define SCRATCH_SLOTS	    4	  /* walkers that may preempt one another on one CPU */

@@ -182,6 +182,8 @@ static int load(struct session *session, struct err *err)
 	session->bpf->rodata->links_filtered = session->options.links_filtered;
 	session->bpf->rodata->tier_limit = session->tier_limit;
 	session->bpf->bss->count_only = session->options.count_only;
+	bpf_map__set_max_entries(session->bpf->maps.scratches,
+				 SCRATCH_SLOTS * libbpf_num_possible_cpus());
 	status = seep_bpf__load(session->bpf);
 	if (status == -EPERM || status == -EACCES)
 		return err_set(err, EPERM, "the kernel refused the BPF programs (%s); run as root",
