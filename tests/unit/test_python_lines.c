@@ -50,7 +50,7 @@ static void check(int minor, const uint8_t *table, size_t bytes, int32_t first_l
 #define CHECK(minor, table, first_line, wanted)                                                    \
 	check(minor, table, sizeof(table), first_line, wanted, ARRAY_LEN(wanted))
 
-/* ---- 3.6-3.9 ----------------------------------------------------------------------------------- */
+/* ---- 3.6-3.9 --------------------------------------------------------------------------------- */
 
 static void lnotab_is_the_example_of_its_notes(void **state)
 {
@@ -94,7 +94,7 @@ static void lnotab_lines_below_one_are_none(void **state)
 	CHECK(7, table, 11, wanted);
 }
 
-/* ---- 3.10 -------------------------------------------------------------------------------------- */
+/* ---- 3.10 ------------------------------------------------------------------------------------ */
 
 static void ranges_have_lines_or_none(void **state)
 {
@@ -117,7 +117,7 @@ static void ranges_may_be_missing_or_cut(void **state)
 	assert_int_equal(line_at(10, odd, sizeof(odd), 17, 4), 0);
 }
 
-/* ---- 3.11 on ----------------------------------------------------------------------------------- */
+/* ---- 3.11 on --------------------------------------------------------------------------------- */
 
 static void locations_of_each_kind(void **state)
 {
@@ -214,7 +214,7 @@ static void unknown_versions_have_no_lines(void **state)
 	assert_int_equal(line_at(-11, table, sizeof(table), 23, 0), 0);
 }
 
-/* ---- properties -------------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 /* Any bytes: nothing outside is read (ASan), no overflow (UBSan), a line fits 31 bits. */
 static void any_bytes_are_safe(void **state)
