@@ -264,8 +264,7 @@ static void what_is_no_character_can_be_read(void **state)
 	check_name(nonsense, 5, 4, "\ufffd\ufffd\ufffd\\xc3z");
 }
 
-/* ---- records that are not whole -----------------------------------------------------------------  */
- */
+/* ---- records that are not whole -------------------------------------------------------------- */
 
 /* Four characters of the name, two of the file and three bytes of the lines were copied. */
 static struct code_record cut_record(void)
@@ -431,7 +430,6 @@ static void names_that_cannot_be_read_are_said_so(void **state)
 }
 
 /* ---- unreadable objects ---------------------------------------------------------------------- */
- * ----------------------------------------------------------------------------- */
 
 static struct code_record unreadable_record(void)
 {
@@ -513,7 +511,6 @@ static void any_memory_is_safe(void **state)
 }
 
 /* ---- records that are none ------------------------------------------------------------------- */
- * -------------------------------------------------------------------------- */
 
 static void check_refused(const struct code_record *record, size_t bytes)
 {
@@ -557,7 +554,6 @@ static void more_copied_than_there_is_is_left_out(void **state)
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
- * ------------------------------------------------------------------------------------------ */
 
 static struct python_code code_with(int minor, const void *table, size_t bytes, bool cut)
 {
@@ -668,7 +664,6 @@ static void frames_before_their_body_are_incomplete(void **state)
 }
 
 /* ---- equal ----------------------------------------------------------------------------------- */
- * --------------------------------------------------------------------------------------------- */
 
 static void the_same_function_is_equal(void **state)
 {
