@@ -13,22 +13,12 @@
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
 
-struct code_key {
-	__u64 addr;
-	__u32 generation;
-	__u32 pad;
-};
-
-struct known_code {
-	__u64 id;
-	__u64 fingerprint; /* of what the object holds: another one may come to lie there */
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CODES_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct code_key);
+	__type(key, struct block_key); /* of the code object's memory */
 	__type(value, struct known_code);
 } codes SEC(".maps");
 
@@ -89,7 +79,7 @@ static __always_inline __u64 text_locate(struct code_scratch *s, const struct py
 
 	text->addr = addr;
 	text->length = 0;
-	text->unit_bytes = 1;
+	text->unit_bytes = 0;
 	text->copied_bytes = 0;
 	if (!addr || bpf_probe_read_user(s->head, sizeof(s->head), (void *)addr))
 		return 0;
@@ -108,11 +98,12 @@ static __always_inline __u64 bytes_locate(struct code_scratch *s,
 {
 	text->addr = addr;
 	text->length = 0;
-	text->unit_bytes = 1;
+	text->unit_bytes = 0;
 	text->copied_bytes = 0;
 	if (!addr || bpf_probe_read_user(s->head, sizeof(s->head), (void *)addr))
 		return 0;
 	text->length = head_word(s, layout->bytes_length);
+	text->unit_bytes = 1;
 	return addr + layout->bytes_data;
 }
 
@@ -150,7 +141,7 @@ static __always_inline void code_fill(struct code_scratch *s, const struct pytho
 
 /* Returns 0 when the record is in the ring. */
 static __always_inline int code_send(struct code_scratch *s, const struct proc *proc,
-				     const struct code_key *key, __u64 id, bool readable)
+				     const struct block_key *key, __u64 id, bool readable)
 {
 	struct code_record *record = &s->record;
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -181,7 +172,7 @@ static __always_inline int code_send(struct code_scratch *s, const struct proc *
  */
 wk_global __s64 code_id(struct code_scratch *s, const struct proc *proc, __u64 addr)
 {
-	struct code_key key = {.addr = addr};
+	struct block_key key = {.addr = addr};
 	struct known_code code = {}, *known;
 	bool readable;
 

@@ -76,8 +76,8 @@ static __always_inline __s64 python_read_key(const struct python_layout *layout)
 	if (wk_read_user(words, sizeof(words), layout->key_addr))
 		return -1;
 	if (layout->minor <= 6)
-		return (__s32)words[0] < 0 ? -1 : words[0];
-	return words[0] ? words[1] : -1;
+		return (__s32)words[0];
+	return words[0] ? (__s32)words[1] : -1;
 }
 
 /* Where PyGILState_GetThisThreadState() looks, with and without the GIL (Python/pystate.c). */

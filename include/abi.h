@@ -178,7 +178,7 @@ struct code_text {
 	__u64 addr;	    /* of the str (or bytes) object */
 	__u32 length;	    /* characters */
 	__u16 copied_bytes; /* 0: not readable just then */
-	__u8 unit_bytes;    /* 1 (Latin-1), 2, 4 a character */
+	__u8 unit_bytes;    /* 1 (Latin-1), 2, 4 a character; 0: not even the length is known */
 	__u8 pad;
 };
 
@@ -249,6 +249,14 @@ struct site {
 	__u32 stack_sent; /* 1: the frames are in the ring */
 	__u32 tgid;
 };
+
+/* What is known of a Python code object, by its struct block_key. */
+struct known_code {
+	__u64 id;	   /* as in struct code_record */
+	__u64 fingerprint; /* of what the object holds: another one may come to lie there */
+};
+_Static_assert(sizeof(struct known_code) <= sizeof(struct block),
+	       "tables of both are swept with the same buffers");
 
 /* ---- records of the ring buffer -------------------------------------------------------------- */
 

@@ -29,12 +29,14 @@
 
 struct doctor_opts {
 	struct opt_pids pids;
-	bool verbose;
+	bool no_redirect, verbose;
 };
 
 static const struct opt doctor_options[] = {
 	{ 'p', "pid", OPT_PIDS, "PID", NULL, FILLS(struct doctor_opts, pids),
 	  "look at this process too: probes, rate, predicted slowdown" },
+	{ 0, "no-redirect", OPT_FLAG, NULL, NULL, FILLS(struct doctor_opts, no_redirect),
+	  "never write into the process, as seep record --no-redirect" },
 	{ 'v', "verbose", OPT_FLAG, NULL, NULL, FILLS(struct doctor_opts, verbose),
 	  "say more about what is done" },
 	{ 0 },
@@ -204,6 +206,35 @@ static double own_cpu_per_s(const struct trial *rate, const struct trap_costs *c
 	return (rate->cpu_seconds - traps) / rate->seconds;
 }
 
+static const char *frames_text(const struct python_runtime *runtime)
+{
+	if (runtime->reason[0])
+		return runtime->reason;
+	return runtime->initialized ? "read with the stacks"
+				    : "read with the stacks as soon as it has started";
+}
+
+static void print_python(const struct watch *watch, const struct watched *watched)
+{
+	const struct interpreter *interpreter = &watched->interpreter;
+	const struct python_runtime *runtime = &interpreter->runtime;
+	const struct binary *binary = binaries_by_id(watch->binaries, interpreter->binary_id);
+	struct probe_plan plan = { 0 };
+	char text[640];
+
+	if (!interpreter->found || !binary)
+		return;
+	printf("python\n  CPython %s in %s%s%s\n  frames: %s\n", runtime->version, runtime->path,
+	       runtime->free_threaded ? ", free-threaded" : ", with a GIL",
+	       runtime->musl ? ", musl" : "", frames_text(runtime));
+	printf("  %s\n", interpreter_describe(interpreter, text, sizeof(text)));
+	if (!interpreter_plan(interpreter, binary, &plan, NULL) && plan.count)
+		printf("  %s (%s)\n", binary->path, python_mode_name(interpreter->tables.mode));
+	for (size_t i = 0; i < plan.count; i++)
+		print_point(&plan.items[i]);
+	allocator_plan_free(&plan);
+}
+
 static int measure_target(struct session *session, struct overhead *overhead, pid_t pid,
 			  struct err *err)
 {
@@ -236,9 +267,9 @@ static int measure_target(struct session *session, struct overhead *overhead, pi
 }
 
 static int examine_target(struct session *session, struct overhead *overhead, pid_t pid,
-			  struct err *err)
+			  bool no_redirect, struct err *err)
 {
-	struct watch_options options = { .purpose = ATTACH_RECORD };
+	struct watch_options options = { .purpose = ATTACH_RECORD, .no_redirect = no_redirect };
 	struct watched *watched;
 	struct watch watch;
 	int status = watch_init(&watch, session, &options, err);
@@ -257,6 +288,7 @@ static int examine_target(struct session *session, struct overhead *overhead, pi
 		       watched->missing[0] ? watched->missing :
 					     "no mapped library exports malloc and free");
 	print_points(&watch, watched);
+	print_python(&watch, watched);
 	status = measure_target(session, overhead, pid, err);
 	watch_deinit(&watch);
 	return status;
@@ -276,13 +308,15 @@ static int examine(const struct doctor_opts *opts, struct err *err)
 
 	if (status)
 		return status;
+	python_redirect_recover();
 	status = overhead_init(&overhead, &session, err);
 	if (!status)
 		print_costs(&overhead.costs);
 	for (size_t i = 0; !status && i < opts->pids.count; i++) {
 		session_set_count_only(&session, true);
 		session_set_sample_shift(&session, 0);
-		status = examine_target(&session, &overhead, opts->pids.items[i], err);
+		status = examine_target(&session, &overhead, opts->pids.items[i],
+					opts->no_redirect, err);
 	}
 	overhead_deinit(&overhead);
 	session_close(&session);

@@ -46,7 +46,7 @@ struct record_opts {
 	uint64_t duration_ns, interval_ns, settle_ns;
 	uint64_t sample_bytes, max_blocks;
 	double max_overhead;
-	bool children, force, quiet, verbose;
+	bool children, no_redirect, force, quiet, verbose;
 };
 
 static const struct opt record_options[] = {
@@ -74,6 +74,8 @@ static const struct opt record_options[] = {
 	  "live blocks tracked at a time, up to 64M; memory is taken as used" },
 	{ 0, "children", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, children),
 	  "follow forked children (every process with the same libraries then pays for the probes)" },
+	{ 0, "no-redirect", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, no_redirect),
+	  "never write into a process: where Python's allocator is inlined, only malloc is seen" },
 	{ 'q', "quiet", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, quiet),
 	  "say nothing but errors" },
 	{ 'v', "verbose", OPT_FLAG, NULL, NULL, FILLS(struct record_opts, verbose),
@@ -213,6 +215,18 @@ static void on_problem(void *context, pid_t pid, const char *text)
 	recorder_event(context, "problem", "process %d: %s", pid, text);
 }
 
+/* What is incomplete is said at once, the rest is in the recording. */
+static void on_python(void *context, const struct watched *watched, const char *text)
+{
+	const struct interpreter *interpreter = &watched->interpreter;
+
+	if (interpreter->runtime.reason[0])
+		log_warn("process %d: %s", watched->info.pid, interpreter->runtime.reason);
+	if (interpreter->tables.way == PYTHON_WAY_NONE)
+		log_warn("process %d: %s", watched->info.pid, text);
+	recorder_event(context, "python", "process %d: %s", watched->info.pid, text);
+}
+
 static int open_session(struct run *run, struct err *err)
 {
 	struct session_options options = {
@@ -222,9 +236,11 @@ static int open_session(struct run *run, struct err *err)
 	};
 	struct watch_options watch_options = {
 		.follow_children = run->opts.children,
+		.no_redirect = run->opts.no_redirect,
 		.purpose = ATTACH_RECORD,
 		.on_binary = recorder_on_binary,
 		.on_problem = on_problem,
+		.on_python = on_python,
 	};
 	struct symbolizer_options names = { .want_lines = true };
 	int status = session_open(&run->session, &options, err);
@@ -232,6 +248,7 @@ static int open_session(struct run *run, struct err *err)
 	if (status)
 		return status;
 	run->session_is_open = true;
+	python_redirect_recover();
 	status = overhead_init(&run->overhead, &run->session, err);
 	if (status)
 		return status;

@@ -121,6 +121,7 @@ static int plan_probes(const struct elf_file *elf, struct binary *binary, struct
 	if (!symbols)
 		return err_set(err, ENOMEM, "out of memory");
 	status = allocator_plan(elf, symbols, binary->path, &binary->plan, err);
+	binary->has_python = symtab_named(symbols, "PyMem_SetAllocator") != NULL;
 	symtab_free(symbols);
 	return status;
 }

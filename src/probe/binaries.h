@@ -27,6 +27,7 @@ struct binary {
 	struct file_info info; /* as published */
 	struct probe_plan plan;
 	bool full_table_tried;
+	bool has_python; /* CPython is in it, whether it runs or not */
 };
 
 struct binaries;

@@ -391,10 +391,18 @@ static bool is_dead(const struct session *session, uint32_t generation)
 		       sizeof(generation), compare_generations);
 }
 
-/* One batch of one tier. Returns false when the last tier is through. */
+/* The tables that are swept: the tiers, then the code objects, whose keys are alike. */
+static int sweep_fd(const struct session *session)
+{
+	if (session->sweep_tier < session->tier_count)
+		return session->tier_fds[session->sweep_tier];
+	return bpf_map__fd(session->bpf->maps.codes);
+}
+
+/* One batch of one table. Returns false when the last one is through. */
 static bool sweep_batch(struct session *session, struct block_key *keys, struct block *blocks)
 {
-	int fd = session->tier_fds[session->sweep_tier], status;
+	int fd = sweep_fd(session), status;
 	uint32_t count = SWEEP_BATCH;
 
 	status = bpf_map_lookup_batch(fd, session->sweep_begun ? &session->sweep_cursor : NULL,
@@ -408,7 +416,7 @@ static bool sweep_batch(struct session *session, struct block_key *keys, struct 
 	if (!status)
 		return true;
 	session->sweep_begun = false;
-	return ++session->sweep_tier < session->tier_count;
+	return ++session->sweep_tier <= session->tier_count;
 }
 
 static void sweep_dead_blocks(struct session *session)

@@ -31,11 +31,14 @@ struct survey {
 	size_t allocator_count;
 	uint32_t kinds;
 	uint64_t hash;
+	struct binary *python; /* a file with CPython in it, or NULL */
+	struct proc_maps maps;
 	char missing[256];
 };
 
 static void survey_deinit(struct survey *survey)
 {
+	proc_maps_free(&survey->maps);
 	free(survey->mappings.items);
 	free(survey->binaries.items);
 }
@@ -91,6 +94,8 @@ static int survey_region(struct watch *watch, struct survey *survey, pid_t pid,
 		if (!binary && err.code)
 			log_debug("process %d: %s", pid, err.text);
 	}
+	if (binary && binary->has_python)
+		survey->python = binary;
 	if (binary && binary->plan.count) {
 		struct binary **slot = vec_add(&survey->binaries);
 
@@ -106,20 +111,19 @@ static int survey_region(struct watch *watch, struct survey *survey, pid_t pid,
 
 static int survey_process(struct watch *watch, pid_t pid, struct survey *survey, struct err *err)
 {
-	struct proc_maps maps = { 0 };
-	int status = proc_maps_read(pid, &maps, err);
+	struct proc_maps *maps = &survey->maps;
+	int status = proc_maps_read(pid, maps, err);
 
-	if (!status && !maps.count)
+	if (!status && !maps->count)
 		status = err_set(err, ESRCH, "process %d has exited", pid);
-	for (size_t i = 0; !status && i < maps.count; i++) {
-		if (!maps.items[i].executable || !strcmp(maps.items[i].path, "[vsyscall]") ||
-		    !strcmp(maps.items[i].path, "[uprobes]"))
+	for (size_t i = 0; !status && i < maps->count; i++) {
+		if (!maps->items[i].executable || !strcmp(maps->items[i].path, "[vsyscall]") ||
+		    !strcmp(maps->items[i].path, "[uprobes]"))
 			continue;
-		survey->hash = hash_region(survey->hash, &maps.items[i]);
-		if (survey_region(watch, survey, pid, &maps.items[i]))
+		survey->hash = hash_region(survey->hash, &maps->items[i]);
+		if (survey_region(watch, survey, pid, &maps->items[i]))
 			status = err_set(err, ENOMEM, "out of memory");
 	}
-	proc_maps_free(&maps);
 	return status;
 }
 
@@ -151,6 +155,7 @@ static int publish_survey(struct watch *watch, struct watched *watched, const st
 	proc.generation = watched->generation;
 	proc.flags = flags | (watch->options.follow_children ? PROC_FOLLOW_CHILDREN : 0);
 	memcpy(proc.allocators, survey->allocators, sizeof(proc.allocators));
+	interpreter_publish(&watched->interpreter, &proc);
 	status = watched->is_published ?
 			 publish_proc(watch->session, watched->info.pid, &proc) :
 			 publish_new_proc(watch->session, watched->info.pid, &proc);
@@ -211,6 +216,61 @@ static int attach_survey(struct watch *watch, struct watched *watched, const str
 	return 0;
 }
 
+/* ---- Python ---------------------------------------------------------------------------------------- */
+
+static void tell_python(struct watch *watch, struct watched *watched)
+{
+	char text[640];
+
+	if (watched->python_told || !watched->interpreter.found || !watch->options.on_python)
+		return;
+	watched->python_told = true;
+	watch->options.on_python(watch->options.context, watched,
+				 interpreter_describe(&watched->interpreter, text, sizeof(text)));
+}
+
+/* Looks for CPython while none is known, or the one that is known had not started. */
+static void find_python(struct watch *watch, struct watched *watched, const struct survey *survey)
+{
+	struct interpreter found;
+	struct err err = { 0 };
+
+	if (!survey->python || (watched->interpreter.found && watched->interpreter.runtime.initialized))
+		return;
+	if (interpreter_find(&found, watched->info.pid, &survey->maps, survey->python,
+			     !watch->options.no_redirect, &err))
+		log_debug("process %d: %s", watched->info.pid, err.text);
+	if (!found.found)
+		return;
+	found.redirect = TAKE_PTR(watched->interpreter.redirect);
+	watched->interpreter = found;
+}
+
+/* Probes first: from the moment the slots are redirected, each call passes them. */
+static int attach_python(struct watch *watch, struct watched *watched, struct err *err)
+{
+	struct interpreter *interpreter = &watched->interpreter;
+	bool shared = watch->options.follow_children;
+	struct id_list *done = shared ? &watch->shared_python : &watched->python_attached;
+	struct binary *binary = binaries_by_id(watch->binaries, interpreter->binary_id);
+	uint32_t plan_id = interpreter_plan_id(interpreter), *id;
+	int status = 0;
+
+	if (!interpreter->found || !binary)
+		return 0;
+	if (!is_attached(done, plan_id)) {
+		status = interpreter_attach(interpreter, watch->session, binary,
+					    shared ? 0 : watched->info.pid, watch->options.purpose,
+					    shared ? &watch->shared_links : &watched->links, err);
+		id = status ? NULL : vec_add(done);
+		if (id)
+			*id = plan_id;
+	}
+	if (!status && watch->options.purpose == ATTACH_RECORD)
+		interpreter_redirect(interpreter, &watched->info);
+	return status;
+}
+
 static uint32_t current_flags(struct watch *watch, const struct watched *watched)
 {
 	struct proc proc;
@@ -236,9 +296,16 @@ static int refresh(struct watch *watch, struct watched *watched, uint32_t flags,
 	if (!status && (force || survey.hash != watched->maps_hash)) {
 		if (new_image && has_allocator(&survey))
 			flags &= ~PROC_STOP_AT_START;
+		find_python(watch, watched, &survey);
 		status = publish_survey(watch, watched, &survey, flags, err);
 		if (!status)
 			status = attach_survey(watch, watched, &survey, err);
+		if (!status)
+			status = attach_python(watch, watched, err);
+		if (!status && watched->interpreter.refusal[0]) /* its arenas count, then */
+			status = publish_survey(watch, watched, &survey, flags, err);
+		if (!status)
+			tell_python(watch, watched);
 		watched->maps_hash = survey.hash;
 		watched->allocator_kinds |= survey.kinds;
 		memcpy(watched->missing, survey.missing, sizeof(watched->missing));
@@ -264,10 +331,20 @@ int watch_init(struct watch *watch, struct session *session, const struct watch_
 	return watch->binaries ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 
+static void end_python(struct watched *watched)
+{
+	interpreter_end(&watched->interpreter);
+	vec_for_each(stray, &watched->strays)
+		interpreter_end(stray);
+	watched->strays.count = 0;
+}
+
 void watch_detach(struct watch *watch)
 {
 	session_stop_following(watch->session);
 	publish_release_stopped(watch->session);
+	vec_for_each(watched, &watch->all)
+		end_python(*watched);
 	links_close(&watch->shared_links);
 	vec_for_each(watched, &watch->all)
 		links_close(&(*watched)->links);
@@ -279,10 +356,13 @@ void watch_deinit(struct watch *watch)
 	guardian_stop(&watch->guardian);
 	vec_for_each(watched, &watch->all) {
 		free((*watched)->attached.items);
+		free((*watched)->python_attached.items);
+		free((*watched)->strays.items);
 		free(*watched);
 	}
 	free(watch->all.items);
 	free(watch->shared_attached.items);
+	free(watch->shared_python.items);
 	free(watch->slices.items);
 	free(watch->retired.items);
 	binaries_free(watch->binaries);
@@ -371,6 +451,7 @@ static void end_image(struct watch *watch, struct watched *watched, const char *
 		return;
 	watched->alive = false;
 	watched->end_reason = reason;
+	end_python(watched);
 	links_close(&watched->links);
 	retire_slice(watch, watched);
 	session_forget_blocks(watch->session, watched->generation);
@@ -435,13 +516,16 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 	fresh->followed = old->followed;
 	fresh->links = old->links;
 	fresh->attached = old->attached;
+	fresh->python_attached = old->python_attached;
 	memset(&old->links, 0, sizeof(old->links));
 	memset(&old->attached, 0, sizeof(old->attached));
+	memset(&old->python_attached, 0, sizeof(old->python_attached));
 	fresh->is_published = true; /* by the kernel, at exec */
 	end_image(watch, old, "exec");
 	if (record->head.tid != record->head.tgid) { /* the task that the links name is gone */
 		links_close(&fresh->links);
 		fresh->attached.count = 0;
+		fresh->python_attached.count = 0;
 	}
 	process_read(record->head.tgid, &fresh->info, NULL);
 	refresh_or_tell(watch, fresh, flags, true);
@@ -449,13 +533,29 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 		kill(record->head.tgid, SIGCONT);
 }
 
+/* A child that is not watched: all we do is to restore its slots at the end. */
+static void note_stray(struct watched *parent, const struct process_record *record)
+{
+	struct process_info info;
+	struct interpreter *stray;
+
+	if (!parent->interpreter.redirect || process_read(record->other_tgid, &info, NULL))
+		return;
+	stray = vec_add(&parent->strays);
+	if (stray)
+		interpreter_inherit(stray, &parent->interpreter, &info);
+}
+
 /* The kernel has already copied the parent's mappings; here the child gets its own. */
-static void on_fork(struct watch *watch, const struct process_record *record)
+static void on_fork(struct watch *watch, struct watched *parent,
+		    const struct process_record *record)
 {
 	struct watched *child;
 
-	if (!record->other_generation)
+	if (!record->other_generation) {
+		note_stray(parent, record);
 		return;
+	}
 	child = new_watched(watch, record->other_generation);
 	if (!child)
 		return;
@@ -464,6 +564,7 @@ static void on_fork(struct watch *watch, const struct process_record *record)
 	child->info.start_time_ns = record->start_time_ns;
 	if (process_read(record->other_tgid, &child->info, NULL))
 		return; /* gone already: its exit is in the ring */
+	interpreter_inherit(&child->interpreter, &parent->interpreter, &child->info);
 	refresh_or_tell(watch, child, current_flags(watch, child), false);
 }
 
@@ -537,7 +638,7 @@ void watch_event(struct watch *watch, const struct process_record *record)
 		on_exec(watch, watched, record);
 		break;
 	case PROCESS_FORK:
-		on_fork(watch, record);
+		on_fork(watch, watched, record);
 		break;
 	case PROCESS_LIBS_CHANGED:
 		on_libs_changed(watch, watched);
@@ -560,6 +661,28 @@ static void release_retired_slices(struct watch *watch)
 	watch->retired.count = 0;
 }
 
+/*
+ * An interpreter that was starting has its key by now; one whose allocator was hooked, or unhooked,
+ * is looked at anew: calls may go another way.
+ */
+static void look_at_python(struct watch *watch, struct watched *watched)
+{
+	struct interpreter *interpreter = &watched->interpreter;
+
+	if (!interpreter->found)
+		return;
+	if (interpreter_slots_changed(interpreter, watched->info.pid)) {
+		interpreter->runtime.initialized = false;
+		watched->python_told = false;
+		if (interpreter->tables.inlined && !interpreter->redirect)
+			tell_problem(watch, watched,
+				     "its Python allocator was hooked or unhooked just now: what it "
+				     "allocated and freed within the last second may be missing");
+	}
+	if (!interpreter->runtime.initialized)
+		refresh_or_tell(watch, watched, current_flags(watch, watched), false);
+}
+
 /* Without its main thread a process has no mappings to read, and the kernel takes probes away. */
 static void look_again(struct watch *watch, struct watched *watched,
 		       const struct process_info *now)
@@ -570,6 +693,7 @@ static void look_again(struct watch *watch, struct watched *watched,
 			     "here on are not seen, and the kernel may remove probes");
 	else
 		watch_refresh(watch, watched, NULL);
+	look_at_python(watch, watched);
 }
 
 void watch_tick(struct watch *watch)

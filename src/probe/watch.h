@@ -18,6 +18,7 @@
 #include "probe/attach.h"
 #include "probe/binaries.h"
 #include "probe/guardian.h"
+#include "probe/interpreter.h"
 #include "probe/publish.h"
 #include "target/process.h"
 
@@ -41,18 +42,28 @@ struct watched {
 	uint64_t maps_hash;
 	uint32_t allocator_kinds; /* bit per enum allocator_kind seen */
 	struct id_list attached; /* binaries whose plan is attached for this process */
+	struct id_list python_attached; /* interpreter_plan_id() */
+	struct interpreter interpreter;
+	bool python_told;
 	struct links links;
 	char missing[256]; /* why no allocator could be probed, "" if one was */
 	bool is_published; /* the kernel's process table knows it */
 	bool problem_told;
+	struct {
+		struct interpreter *items; /* of forked children that are not watched */
+		size_t count, capacity;
+	} strays; /* their slots are to be restored as well */
 };
 
 struct watch_options {
 	bool follow_children;
+	bool no_redirect; /* never write into a process: inlined Python allocators are not seen */
 	enum attach_purpose purpose;
 	void (*on_binary)(void *context, const struct binary *binary, pid_t pid);
 	/* One line on a process whose data will be incomplete, once per image; may be NULL. */
 	void (*on_problem)(void *context, pid_t pid, const char *text);
+	/* What was found out about its Python; may be NULL. */
+	void (*on_python)(void *context, const struct watched *watched, const char *text);
 	void *context;
 };
 
@@ -65,6 +76,7 @@ struct watch {
 	struct guardian guardian; /* while we stop programs at their start */
 	struct links shared_links; /* when children are followed: of all processes */
 	struct id_list shared_attached; /* binaries that shared_links are on */
+	struct id_list shared_python; /* interpreter_plan_id() */
 	struct {
 		struct watched **items;
 		size_t count, capacity;

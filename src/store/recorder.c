@@ -22,6 +22,7 @@
 #include "probe/watch.h"
 #include "profile/regions.h"
 #include "profile/symbolize.h"
+#include "python/codes.h"
 #include "store/recording.h"
 
 #define NAMES_WAIT_MS 20000 /* at the end, for names still being looked up */
@@ -47,6 +48,12 @@ struct queued_stack {
 	bool truncated;
 	uint8_t end_reason;
 	uint64_t *frames;
+};
+
+/* A frame whose name is known and not written yet. */
+struct queued_name {
+	struct symbol_result result;
+	bool python;
 };
 
 struct queued_event {
@@ -87,13 +94,23 @@ struct recorder {
 		size_t count, capacity;
 	} queued_stacks;
 	struct {
-		struct symbol_result *items;
+		struct queued_name *items;
 		size_t count, capacity;
 	} queued_names;
 	struct {
 		struct queued_event *items;
 		size_t count, capacity;
 	} queued_events;
+	struct table *codes_by_id; /* id of struct code_record -> index in codes_of_ids */
+	struct {
+		uint32_t *items; /* index in codes */
+		size_t count, capacity;
+	} codes_of_ids;
+	struct table *codes_by_content; /* python_code_hash() -> index in codes */
+	struct {
+		struct python_code *items; /* functions: the same ones of several processes are one */
+		size_t count, capacity;
+	} codes;
 	struct table *frames_asked; /* uint64_t -> index in frame_names */
 	struct {
 		char **items; /* "function (file:line)", NULL until known */
@@ -129,12 +146,15 @@ struct recorder *recorder_new(const struct recorder_parts *parts, struct err *er
 		recorder->regions = regions_new();
 		recorder->sites_by_key = table_new(sizeof(struct site_key));
 		recorder->stacks_by_hash = table_new(sizeof(uint64_t));
+		recorder->codes_by_id = table_new(sizeof(uint64_t));
+		recorder->codes_by_content = table_new(sizeof(uint64_t));
 		recorder->frames_asked = table_new(sizeof(uint64_t));
 		recorder->processes_by_generation = table_new(sizeof(uint32_t));
 		recorder->next_epoch_ns = parts->interval_ns;
 	}
 	if (recorder && recorder->regions && recorder->sites_by_key && recorder->stacks_by_hash &&
-	    recorder->frames_asked && recorder->processes_by_generation)
+	    recorder->codes_by_id && recorder->codes_by_content && recorder->frames_asked &&
+	    recorder->processes_by_generation)
 		return recorder;
 	recorder_free(recorder);
 	err_set(err, ENOMEM, "out of memory");
@@ -147,8 +167,10 @@ void recorder_free(struct recorder *recorder)
 		return;
 	vec_for_each(stack, &recorder->queued_stacks)
 		free(stack->frames);
-	vec_for_each(names, &recorder->queued_names)
-		symbol_result_free(names);
+	vec_for_each(name, &recorder->queued_names)
+		symbol_result_free(&name->result);
+	vec_for_each(code, &recorder->codes)
+		python_code_free(code);
 	vec_for_each(event, &recorder->queued_events)
 		free(event->text);
 	vec_for_each(name, &recorder->frame_names)
@@ -156,7 +178,11 @@ void recorder_free(struct recorder *recorder)
 	regions_free(recorder->regions);
 	table_free(recorder->sites_by_key);
 	table_free(recorder->stacks_by_hash);
+	table_free(recorder->codes_by_id);
+	table_free(recorder->codes_by_content);
 	table_free(recorder->frames_asked);
+	free(recorder->codes_of_ids.items);
+	free(recorder->codes.items);
 	table_free(recorder->processes_by_generation);
 	free(recorder->ended_sites.items);
 	free(recorder->sites.items);
@@ -229,46 +255,6 @@ static void ask_for_name(struct recorder *recorder, uint64_t frame)
 	symbolizer_submit(recorder->parts.symbolizer, frame);
 }
 
-static uint64_t known_frame(struct recorder *recorder, const struct stack_record *record, size_t i)
-{
-	uint64_t frame = record->frames[i];
-
-	if (frame >> FRAME_TAG_SHIFT != FRAME_RAW)
-		return frame;
-	return watch_resolve_raw(recorder->parts.watch, record->head.generation, frame);
-}
-
-static void on_stack(struct recorder *recorder, const struct stack_record *record, size_t bytes)
-{
-	size_t count = (bytes - sizeof(*record)) / sizeof(uint64_t);
-	ssize_t index = stack_index(recorder, record->stack_hash);
-	struct queued_stack *queued;
-
-	if (count > record->frame_count)
-		count = record->frame_count;
-	if (index < 0 || recorder->stacks.items[index].received)
-		return;
-	queued = vec_add(&recorder->queued_stacks);
-	if (queued && !(queued->frames = calloc(count + 1, sizeof(uint64_t)))) {
-		recorder->queued_stacks.count--;
-		queued = NULL;
-	}
-	if (!queued) {
-		recorder->out_of_memory = true;
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		queued->frames[i] = known_frame(recorder, record, i);
-	queued->id = index;
-	queued->frame_count = count;
-	queued->truncated = record->flags & STACK_TRUNCATED;
-	queued->end_reason = record->end_reason;
-	recorder->stacks.items[index].received = true;
-	recorder->stacks.items[index].leaf = count ? queued->frames[0] : 0;
-	for (size_t i = 0; i < count; i++)
-		ask_for_name(recorder, queued->frames[i]);
-}
-
 static char *describe_line(const struct symbol_line *line)
 {
 	const char *slash = line->file ? strrchr(line->file, '/') : NULL;
@@ -280,12 +266,206 @@ static char *describe_line(const struct symbol_line *line)
 	return line->file ? text : strdup(line->function);
 }
 
+/* ---- Python code ----------------------------------------------------------------------------- */
+
+static void take_code(struct recorder *recorder, uint64_t id, struct python_code *code)
+{
+	uint64_t hash = python_code_hash(code);
+	bool added, added_id;
+	ssize_t index = table_add(recorder->codes_by_content, &hash, &added);
+	struct python_code *slot = index >= 0 && added ? vec_add(&recorder->codes) : NULL;
+	ssize_t id_index = table_add(recorder->codes_by_id, &id, &added_id);
+	uint32_t *of_id = id_index >= 0 && added_id ? vec_add(&recorder->codes_of_ids) : NULL;
+
+	if (slot)
+		*slot = *code;
+	else
+		python_code_free(code);
+	if ((size_t)index >= recorder->codes.count || (added_id && !of_id))
+		recorder->out_of_memory = true;
+	else if (of_id)
+		*of_id = index;
+}
+
+static void on_code(struct recorder *recorder, const struct code_record *record, size_t bytes)
+{
+	const struct watched *watched =
+		watch_find(recorder->parts.watch, record->head.generation);
+	struct python_code code;
+
+	if (python_code_decode(record, bytes, watched && watched->alive ? watched->info.pid : 0,
+			       watched ? &watched->interpreter.runtime.layout : NULL, &code))
+		recorder->out_of_memory = true;
+	else
+		take_code(recorder, record->id, &code);
+}
+
+/* The name of a Python frame is known at once. */
+static void name_python_frame(struct recorder *recorder, uint64_t frame,
+			      const struct python_code *code, uint32_t line)
+{
+	struct queued_name *queued;
+	bool added;
+	ssize_t index = table_add(recorder->frames_asked, &frame, &added);
+
+	if (index < 0 || !added)
+		return;
+	queued = vec_add(&recorder->queued_names);
+	if (!queued || !vec_add(&recorder->frame_names)) {
+		recorder->out_of_memory = true;
+		return;
+	}
+	queued->python = true;
+	queued->result.frame = frame;
+	queued->result.lines = calloc(1, sizeof(struct symbol_line));
+	if (!queued->result.lines)
+		return;
+	queued->result.line_count = 1;
+	queued->result.lines[0] = (struct symbol_line){
+		.function = strdup(code->name),
+		.file = code->file ? strdup(code->file) : NULL,
+		.line = line,
+	};
+	recorder->frame_names.items[index] = describe_line(&queued->result.lines[0]);
+}
+
+/* As it is written: which function (index in 'codes'), which line. 0: it has not begun, and Python
+ * does not show it either. */
+static uint64_t python_frame(struct recorder *recorder, uint64_t frame)
+{
+	uint64_t id = (frame & ((1ULL << FRAME_TAG_SHIFT) - 1)) >> FRAME_INSTR_BITS;
+	uint32_t instruction = frame & FRAME_INSTR_NONE, line;
+	ssize_t index = table_find(recorder->codes_by_id, &id);
+	const struct python_code *code;
+
+	if (index < 0 || (size_t)index >= recorder->codes_of_ids.count)
+		return 0;
+	index = recorder->codes_of_ids.items[index];
+	code = &recorder->codes.items[index];
+	if (python_code_is_incomplete(code, instruction))
+		return 0;
+	line = python_code_line(code, instruction);
+	frame = FRAME_PYTHON << FRAME_TAG_SHIFT | (uint64_t)index << FRAME_INSTR_BITS |
+		(line & FRAME_INSTR_NONE);
+	name_python_frame(recorder, frame, code, line);
+	return frame;
+}
+
+/* ---- stacks ---------------------------------------------------------------------------------- */
+
+/* Frames of a stack as they are written. */
+struct frame_list {
+	uint64_t *items;
+	size_t count, capacity;
+};
+
+static bool is_interpreter(struct recorder *recorder, uint64_t frame)
+{
+	const struct binary *binary;
+
+	if (frame >> FRAME_TAG_SHIFT != FRAME_NATIVE)
+		return false;
+	binary = binaries_by_id(recorder->parts.watch->binaries,
+				frame >> FRAME_PC_BITS & (FRAME_BINARY_MAX - 1));
+	return binary && binary->has_python;
+}
+
+/* For the status line: the leaf-most frame that is not the interpreter's own. */
+static uint64_t naming_frame(struct recorder *recorder, const struct frame_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!is_interpreter(recorder, list->items[i]))
+			return list->items[i];
+	return list->count ? list->items[0] : 0;
+}
+
+static uint64_t known_frame(struct recorder *recorder, const struct stack_record *record, size_t i)
+{
+	uint64_t frame = record->frames[i];
+
+	if (frame >> FRAME_TAG_SHIFT != FRAME_RAW)
+		return frame;
+	return watch_resolve_raw(recorder->parts.watch, record->head.generation, frame);
+}
+
+static void add_frame(struct recorder *recorder, struct frame_list *list, uint64_t frame)
+{
+	uint64_t *slot = vec_add(list);
+
+	if (slot)
+		*slot = frame;
+	else
+		recorder->out_of_memory = true;
+}
+
+/* Python frames from 'first' on, those left out that Python itself does not show. */
+static void add_python_frames(struct recorder *recorder, struct frame_list *list,
+			      const struct stack_record *record, size_t first, size_t count)
+{
+	for (size_t i = first; i < first + count; i++) {
+		uint64_t frame = python_frame(recorder, record->frames[i]);
+
+		if (frame)
+			add_frame(recorder, list, frame);
+	}
+}
+
+/* The native frames with the Python frames where they belong. */
+static struct frame_list splice_frames(struct recorder *recorder, const struct stack_record *record)
+{
+	size_t python = record->frame_count, end = python + record->python_count;
+	struct frame_list list = {0};
+
+	for (size_t i = 0; i < record->frame_count; i++) {
+		uint64_t frame = record->frames[i];
+		size_t count = frame & ((1ULL << FRAME_TAG_SHIFT) - 1);
+
+		if (frame >> FRAME_TAG_SHIFT != FRAME_SPLICE) {
+			add_frame(recorder, &list, known_frame(recorder, record, i));
+			continue;
+		}
+		if (count > end - python)
+			count = end - python;
+		add_python_frames(recorder, &list, record, python, count);
+		python += count;
+	}
+	add_python_frames(recorder, &list, record, python, end - python);
+	return list;
+}
+
+static void on_stack(struct recorder *recorder, const struct stack_record *record, size_t bytes)
+{
+	size_t room = (bytes - sizeof(*record)) / sizeof(uint64_t);
+	ssize_t index = stack_index(recorder, record->stack_hash);
+	struct queued_stack *queued;
+	struct frame_list list;
+
+	if (index < 0 || recorder->stacks.items[index].received ||
+	    (size_t)record->frame_count + record->python_count > room)
+		return;
+	queued = vec_add(&recorder->queued_stacks);
+	if (!queued) {
+		recorder->out_of_memory = true;
+		return;
+	}
+	list = splice_frames(recorder, record);
+	queued->id = index;
+	queued->frames = list.items;
+	queued->frame_count = list.count;
+	queued->truncated = record->flags & (STACK_TRUNCATED | STACK_PYTHON_CUT);
+	queued->end_reason = record->end_reason;
+	recorder->stacks.items[index].received = true;
+	recorder->stacks.items[index].leaf = naming_frame(recorder, &list);
+	for (size_t i = 0; i < list.count; i++)
+		ask_for_name(recorder, list.items[i]);
+}
+
 void recorder_collect_names(struct recorder *recorder)
 {
 	struct symbol_result result;
 
 	while (symbolizer_collect(recorder->parts.symbolizer, &result)) {
-		struct symbol_result *queued = vec_add(&recorder->queued_names);
+		struct queued_name *queued = vec_add(&recorder->queued_names);
 		ssize_t index = table_find(recorder->frames_asked, &result.frame);
 
 		if (!queued) {
@@ -293,7 +473,7 @@ void recorder_collect_names(struct recorder *recorder)
 			recorder->out_of_memory = true;
 			return;
 		}
-		*queued = result;
+		*queued = (struct queued_name){.result = result};
 		if (index >= 0 && (size_t)index < recorder->frame_names.count &&
 		    result.line_count && !recorder->frame_names.items[index])
 			recorder->frame_names.items[index] = describe_line(&result.lines[0]);
@@ -415,6 +595,9 @@ int recorder_on_record(void *context, const struct record_head *record, size_t b
 	case RECORD_STACK:
 		if (bytes >= sizeof(struct stack_record))
 			on_stack(recorder, (const void *)record, bytes);
+		break;
+	case RECORD_CODE:
+		on_code(recorder, (const void *)record, bytes);
 		break;
 	case RECORD_REGION:
 		if (bytes >= sizeof(struct region_record) &&
@@ -597,26 +780,34 @@ static void write_stacks(struct recorder *recorder)
 	recorder->queued_stacks.count = 0;
 }
 
+static void write_name(struct recorder *recorder, const struct queued_name *name)
+{
+	const struct symbol_result *result = &name->result;
+	bool internal = is_interpreter(recorder, result->frame);
+	struct profile_frame *lines = calloc(result->line_count, sizeof(*lines));
+
+	for (size_t i = 0; lines && i < result->line_count; i++)
+		lines[i] = (struct profile_frame){
+		    .function = result->lines[i].function,
+		    .file = result->lines[i].file,
+		    .line = result->lines[i].line,
+		    .inlined = result->lines[i].inlined,
+		    .module = result->module,
+		    .offset = result->offset,
+		    .python = name->python,
+		    .internal = internal,
+		};
+	if (lines)
+		recording_put_frame(recorder->recording, result->frame, lines, result->line_count);
+	free(lines);
+}
+
 static void write_names(struct recorder *recorder)
 {
 	recorder_collect_names(recorder);
-	vec_for_each(result, &recorder->queued_names) {
-		struct profile_frame *lines = calloc(result->line_count, sizeof(*lines));
-
-		for (size_t i = 0; lines && i < result->line_count; i++)
-			lines[i] = (struct profile_frame){
-			    .function = result->lines[i].function,
-			    .file = result->lines[i].file,
-			    .line = result->lines[i].line,
-			    .inlined = result->lines[i].inlined,
-			    .module = result->module,
-			    .offset = result->offset,
-			};
-		if (lines)
-			recording_put_frame(recorder->recording, result->frame, lines,
-					    result->line_count);
-		free(lines);
-		symbol_result_free(result);
+	vec_for_each(name, &recorder->queued_names) {
+		write_name(recorder, name);
+		symbol_result_free(&name->result);
 	}
 	recorder->queued_names.count = 0;
 }
@@ -632,7 +823,7 @@ static void write_events(struct recorder *recorder)
 	recorder->queued_events.count = 0;
 }
 
-/* Names of the allocators in use, for the report. */
+/* Names of the allocators in use, for the report: "glibc, pymalloc". */
 static void name_allocators(const struct watched *watched, char *text, size_t size)
 {
 	size_t used = 0;
@@ -642,6 +833,10 @@ static void name_allocators(const struct watched *watched, char *text, size_t si
 		if (watched->allocator_kinds & 1U << kind && used < size)
 			used += snprintf(text + used, size - used, "%s%s", used ? ", " : "",
 					 allocator_kind_name(kind));
+	if (watched->interpreter.found && watched->interpreter.tables.way != PYTHON_WAY_NONE &&
+	    used < size)
+		snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+			 python_mode_name(watched->interpreter.tables.mode));
 }
 
 static void read_memory(struct recorder *recorder, size_t index)
@@ -680,6 +875,7 @@ static void write_process(struct recorder *recorder, size_t index, uint64_t now_
 	memcpy(row.comm, watched->info.comm, sizeof(row.comm));
 	row.exe = watched->info.exe;
 	row.allocator = allocators[0] ? allocators : NULL;
+	row.python = watched->interpreter.found ? watched->interpreter.runtime.version : NULL;
 	row.begin_ns = extra->begin_ns;
 	row.end_ns = extra->end_ns;
 	row.end_reason = watched->end_reason;
