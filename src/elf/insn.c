@@ -44,7 +44,8 @@ struct walk {
 	uint32_t offset;
 	uint16_t holders[CALL_ARGS]; /* bit R: register R (USER_REG_*) holds argument N */
 	int64_t sp_delta_bytes;	     /* the return address is at rsp + this */
-	bool zero_flag_is_null;	     /* ZF says whether argument 0 is NULL */
+	uint8_t null_argument;	     /* the one whose test for NULL may be passed */
+	bool zero_flag_is_null;	     /* ZF says whether it is NULL */
 	bool passed_null_branch;
 };
 
@@ -360,14 +361,15 @@ static void track_registers(struct walk *walk, const struct insn *insn, uint16_t
 			forget_register(walk, reg);
 }
 
-/* test %arg0,%arg0 */
-static bool tests_argument0(const struct walk *walk, const struct insn *insn)
+/* test %arg,%arg */
+static bool tests_null_argument(const struct walk *walk, const struct insn *insn)
 {
 	const ZydisDecodedOperand *operands = insn->operands;
 
 	return insn->info.mnemonic == ZYDIS_MNEMONIC_TEST && is_whole_register(&operands[0]) &&
 	       is_whole_register(&operands[1]) && operands[0].reg.value == operands[1].reg.value &&
-	       (walk->holders[0] & (1U << general_register(operands[0].reg.value)));
+	       (walk->holders[walk->null_argument] &
+		(1U << general_register(operands[0].reg.value)));
 }
 
 static bool writes_zero_flag(const struct insn *insn)
@@ -422,7 +424,7 @@ static bool walk_over(struct walk *walk, const struct insn *insn, bool null_may_
 	}
 	if ((written & RSP_BIT) && !move_stack(walk, insn))
 		return false;
-	if (tests_argument0(walk, insn))
+	if (tests_null_argument(walk, insn))
 		walk->zero_flag_is_null = true;
 	else if (writes_zero_flag(insn))
 		walk->zero_flag_is_null = false;
@@ -457,9 +459,9 @@ static uint64_t branch_targets(const uint8_t *code, size_t length)
 	return targets;
 }
 
-static struct walk walk_from_entry(void)
+static struct walk walk_from_entry(const struct probe_needs *needs)
 {
-	struct walk walk = {0};
+	struct walk walk = {.null_argument = needs->null_argument};
 
 	for (int i = 0; i < CALL_ARGS; i++)
 		walk.holders[i] = 1U << argument_registers[i];
@@ -539,7 +541,7 @@ static void describe_choice(const struct choice *choice, uint64_t address, struc
 int insn_choose_site(const uint8_t *code, size_t length, uint64_t address,
 		     const struct probe_needs *needs, struct probe_site *site)
 {
-	struct walk walk = walk_from_entry();
+	struct walk walk = walk_from_entry(needs);
 	uint64_t targets = branch_targets(code, length);
 	struct choice best = {.cost = COST_REFUSED};
 	struct insn insn;

@@ -22,7 +22,7 @@ struct probe_site {
 	uint8_t regs[PROBE_ARGS]; /* USER_USER_REG_* of include/abi.h: where argument N is there */
 	uint8_t sp_delta8;	  /* the return address is at rsp + 8 * sp_delta8 */
 	bool emulated;		  /* false: single-stepped */
-	bool skips_null;	  /* not reached when argument 0 is NULL (free's test/je/push) */
+	bool skips_null;	  /* not reached when that argument is NULL (free's test/je/push) */
 	char text[48];		  /* the instruction, for 'seep doctor' */
 };
 
@@ -31,7 +31,8 @@ struct probe_needs {
 	uint8_t arg_mask;    /* bit N: argument N must be intact in some register; those
 			      * from PROBE_ARGS on, which 'regs' cannot name, where they arrived */
 	bool return_address; /* rsp must be as at entry (a return probe will be put there) */
-	bool null_may_skip;  /* a branch taken for argument 0 == NULL may be passed (free) */
+	bool null_may_skip;  /* a branch taken for a NULL argument may be passed (free) */
+	uint8_t null_argument; /* which one that is */
 	/* a jcc that is passed only when not taken is a fine site itself, but not beyond it,
 	 * unless null_may_skip says so */
 };

@@ -50,4 +50,7 @@ int python_redirect_end(struct python_redirect *redirect, struct err *err);
 /* At start: restore what killed seeps have left. Returns the number of processes restored. */
 int python_redirect_recover(void);
 
+/* Where the locks are, instead of /run/seep; for tests. The text stays the caller's. */
+void python_redirect_set_directory(const char *directory);
+
 #endif

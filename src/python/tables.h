@@ -53,16 +53,27 @@ struct python_tables {
 	uint64_t implementations[PYTHON_DOMAIN_COUNT][PYTHON_CALL_COUNT]; /* user addresses */
 	uint64_t active[PYTHON_DOMAIN_COUNT]; /* user address of each PyMemAllocatorEx in use */
 	uint64_t debug;			      /* user address of the three debug records */
+	uint64_t data_start, data_end;	      /* user addresses: the interpreter's writable data */
 	enum python_mode mode;
 	char hook[64];	  /* PYTHON_MODE_HOOKED: which module holds the function, "_tracemalloc" */
 	bool inlined;	  /* profile-guided build: callers contain copies of pymalloc */
+	/*
+	 * What the probes of PYTHON_WAY_ENTRY go on, mem and obj: the implementations; mimalloc's
+	 * where that is used; the debug hooks where they contain copies of pymalloc themselves (as
+	 * Debian's do: profiles were taken with them, too). User addresses.
+	 */
+	uint64_t functions[PYTHON_DOMAIN_COUNT][PYTHON_CALL_COUNT];
+	unsigned int saved_count; /* tables of pymalloc that a hook in the interpreter
+				   * (tracemalloc) has put aside; redirected as well */
 	bool redirected;  /* slots point at the nops already: another seep, or one that was killed */
 	uint64_t pads[PYTHON_CALL_COUNT]; /* user address of the nop before each function of domain
 					   * obj; 0: there is none that will do */
-	uint16_t debug_extra_bytes; /* what PYTHON_MODE_DEBUG adds to each request, else 0 */
+	uint16_t debug_extra_bytes; /* what debug hooks add to each request as the probes see it */
 	enum python_way way;
 	char reason[192]; /* why not, one line; "" */
 };
+
+#define PYTHON_TABLE_BYTES 40 /* PyMemAllocatorEx: context and four functions */
 
 /*
  * Find the tables of process 'pid'. 'may_redirect' false (--no-redirect) rules out
