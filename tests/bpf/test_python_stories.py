@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Services with one mistake each, under a bounded load, beside a larger cache that fills and churn: the
+line that leaks is first. All are recorded at the same time; each test looks at its own."""
+import os
+
+from harness import Recorder, Report, Skip, check, equal, run, seep
+from interpreters import LONG, PROGRAMS, Interpreter
+from python_sites import first_is, in_short, line_of, python_frames, through
+
+SECONDS = 30 if LONG else 14
+
+# key: interpreter, program
+STORIES = {
+    "load": ("debian", "story_load.py"),
+    "coroutines": ("debian", "story_coroutines.py"),
+    "streams": ("debian", "story_streams.py"),
+    "ssl": ("debian", "story_ssl.py"),
+    "threads": ("debian", "story_threads.py"),
+    "true_threads": ("pyenv-3.7", "story_threads.py"),  # its own list; bullseye's as well
+}
+if LONG:
+    STORIES.update({"%s_%s" % (story, name): (name, "story_%s.py" % story)
+                    for story in ("load", "coroutines", "streams", "threads")
+                    for name in ("pyenv-3.6", "pyenv-3.13", "bullseye", "trixie", "sid")})
+
+_told = {}
+
+
+def begin(name, program):
+    interpreter = Interpreter(name)
+    if program == "story_ssl.py" and run(interpreter.command("-c", "import tornado")).returncode:
+        raise Skip("tornado is not installed: apt-get install python3-tornado")
+    target = interpreter.start(program, str(SECONDS))
+    return target, Recorder("-p", target.pid)
+
+
+def end(target, recorder):
+    target.expect("done", SECONDS * 3)
+    report = recorder.stop()
+    report.text = seep("report", report.path).stdout
+    equal(target.quit(), 0, "exit status of the service")
+    return report
+
+
+def tell_all(keys):
+    """Run these stories at once; what went wrong is kept for the test of the story."""
+    running = {}
+    for key in keys:
+        try:
+            running[key] = begin(*STORIES[key])
+        except (Skip, AssertionError) as reason:
+            _told[key] = reason
+    for target, _ in running.values():
+        target.send("go")
+    for key, started in running.items():
+        try:
+            _told[key] = end(*started)
+        except (Skip, AssertionError) as reason:
+            _told[key] = reason
+
+
+def told(key):
+    if key not in _told:
+        group = list(STORIES)[:6]
+        tell_all(group if key in group else [key])
+    if not isinstance(_told[key], Report):
+        raise _told[key]
+    return _told[key].no_losses()
+
+
+def ends_first(report, function, source, alloc_class):
+    """First in JSON and in the text, though the cache of look_up() is larger."""
+    line = line_of(os.path.join(PROGRAMS, source), "leak")
+    site = first_is(report, function, alloc_class, line)
+    check(site["verdict"] in ("leak", "growing"), "verdict %r of %s" % (
+        site["verdict"], in_short(site)))
+    first_row = [row for row in report.text.splitlines() if row.lstrip().startswith("1 ")]
+    check(first_row and function in first_row[0] and "%s:%d" % (source, line) in first_row[0],
+          "first row of the text: %r" % first_row)
+
+
+def cache_is_larger(report, site):
+    cache = sum(s["growth_bytes"] for s in through(report, "render_page"))
+    check(cache > site["growth_bytes"], "the cache grew by %d, the leak by %d" % (
+        cache, site["growth_bytes"]))
+    for other in through(report, "render_page"):
+        check(other["verdict"] not in ("leak", "growing") or not other["growth_bytes"],
+              "the cache is called %r" % other["verdict"])
+
+
+def test_list_of_a_module_extended_by_load():
+    report = told("load")
+    ends_first(report, "load", "story_load.py", "python")
+    cache_is_larger(report, report.all_sites[0])
+
+
+def test_coroutines_parked_on_a_dead_database():
+    report = told("coroutines")
+    ends_first(report, "measure", "story_coroutines.py", "python")
+    cache_is_larger(report, report.all_sites[0])
+
+
+def test_write_buffers_of_streams_after_a_lost_call_of_super():
+    report = told("streams")
+    ends_first(report, "write", "story_streams.py", "python")
+    cache_is_larger(report, report.all_sites[0])
+    frames = [name.split(".")[-1] for name, _, _ in python_frames(report.all_sites[0])]
+    equal(frames[:3], ["write", "write", "serve"], "frames")
+
+
+def test_openssl_objects_of_a_ctypes_call_under_tornado():
+    report = told("ssl")
+    ends_first(report, "strongest_cipher", "story_ssl.py", "malloc")
+    cache_is_larger(report, report.all_sites[0])
+    names = [name.split(".")[-1] for name, _, _ in python_frames(report.all_sites[0])]
+    check("get" in names and "_execute" in names, "no handler of tornado in %r" % names)
+    natives = [f["module"] or "" for f in report.all_sites[0]["frames"] if f["kind"] == "native"]
+    check(any("libssl" in module for module in natives), "no libssl in %r" % natives)
+
+
+def threads_list(key, source):
+    """The first site is a part of the thread objects that process_request() makes."""
+    report = told(key)
+    frames = python_frames(report.all_sites[0])
+    wanted = [path for name, path, _ in frames if name.split(".")[-1] == "process_request"]
+    check(wanted and os.path.basename(wanted[0]) == source, "first is %s" %
+          "\n".join(in_short(site) for site in report.all_sites[:3]))
+    cache_is_larger(report, report.all_sites[0])
+
+
+def test_threads_of_socketserver_as_its_own_list_keeps_them():
+    threads_list("true_threads", "socketserver.py")
+
+
+def test_threads_of_socketserver_kept_by_a_subclass():
+    threads_list("threads", "story_threads.py")
+
+
+if LONG:
+    for _key, (_name, _program) in list(STORIES.items())[6:]:
+        def _test(key=_key, program=_program):
+            if "threads" in key:
+                check(through(told(key), "process_request"), "no process_request")
+                return
+            report = told(key)
+            frames = python_frames(report.all_sites[0])
+            equal(frames[0][2], line_of(os.path.join(PROGRAMS, program), "leak"), "line first")
+        globals()["test_story_%s" % _key.replace("-", "_").replace(".", "_")] = _test
+
+
+# ---- workers of a pre-fork server ----------------------------------------------------------------------
+
+_prefork = {}
+
+
+def prefork():
+    """Both ways to fork, recorded at the same time."""
+    if not _prefork:
+        started = {}
+        for way in ("fork", "multiprocessing"):
+            target = Interpreter("debian").start("prefork.py", way, str(SECONDS))
+            started[way] = target, Recorder("-p", target.pid, "--children")
+        for target, _ in started.values():
+            target.send("go")
+        for way, (target, recorder) in started.items():
+            worker = int(target.expect("worker"))
+            target.expect("done", SECONDS * 3)
+            report = recorder.stop()
+            report.by_site = seep("report", "--by", "site", report.path).stdout
+            equal(target.quit(), 0, "exit status of the server")
+            _prefork[way] = report, worker
+    return _prefork
+
+
+def leaking_worker_is_first(way):
+    report, worker = prefork()[way]
+    line = line_of(os.path.join(PROGRAMS, "prefork.py"), "leak")
+    first_is(report.no_losses(), "remember", "python", line, pid=worker)
+    equal({site["pid"] for site in through(report, "remember", "python")}, {worker},
+          "processes that leak")
+    caches = {site["pid"] for site in through(report, "render_page") if site["alloc_blocks"]}
+    equal(len(caches), 3, "workers that fill a cache")
+    equal(len(report.processes), 4, "processes")
+
+
+def test_leaking_worker_of_a_server_that_forks():
+    leaking_worker_is_first("fork")
+
+
+def test_leaking_worker_of_multiprocessing():
+    leaking_worker_is_first("multiprocessing")
+
+
+def test_workers_are_merged_by_site():
+    report, _ = prefork()["fork"]
+    rows = [row for row in report.by_site.splitlines() if "render_page" in row]
+    check(rows, "no render_page in --by site:\n%s" % report.by_site)

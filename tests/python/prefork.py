@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A pre-fork server: WORKERS processes, forked without exec, of which one leaks; all others, and the
+leaking one too, fill a larger cache.
+
+usage: prefork.py fork|multiprocessing SECONDS
+
+The workers are forked after "ready". Prints "worker PID" for the one that leaks.
+"""
+import multiprocessing
+import os
+import sys
+
+import target
+
+WORKERS = 3
+LEAKING = 1
+
+sessions = []
+
+
+def remember(request):
+    sessions.append("session of request %d, never removed" % request * 11)  # LINE leak
+
+
+def work(number):
+    import story
+    sys.argv = [sys.argv[0], sys.argv[2]]
+    for request in story.paced():
+        if number == LEAKING:
+            remember(request)
+
+
+def fork_workers():
+    pids = []
+    for number in range(WORKERS):
+        pid = os.fork()
+        if not pid:
+            work(number)
+            os._exit(0)
+        pids.append(pid)
+    return pids
+
+
+def multiprocess_workers():
+    context = multiprocessing.get_context("fork")
+    workers = []
+    for number in range(WORKERS):
+        workers.append(context.Process(target=work, args=(number,)))
+        workers[-1].start()
+    return workers
+
+
+def main():
+    if sys.argv[1] == "multiprocessing":
+        target.ready()
+        workers = multiprocess_workers()
+        target.say("worker %d" % workers[LEAKING].pid)
+        for worker in workers:
+            worker.join()
+            if worker.exitcode:
+                target.say("died of %d" % worker.exitcode)
+        target.done()
+    else:
+        target.ready()
+        pids = fork_workers()
+        target.say("worker %d" % pids[LEAKING])
+        for pid in pids:
+            _, status = os.waitpid(pid, 0)
+            if status:
+                target.say("died of %d" % status)
+        target.done()
+
+
+main()

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the stories share: a bounded load, a cache that fills and stops, and churn.
+
+A story is a small service with one mistake. Its requests come PER_SECOND for the seconds on the
+command line; the cache grows to several times what the mistake loses, but in the first quarter
+only. The line to be found is marked with a comment.
+"""
+import sys
+import time
+
+PER_SECOND = 53
+PAGES = 997
+PAGE_BYTES = 3001
+
+pages = {}
+
+
+def seconds():
+    return float(sys.argv[1]) if len(sys.argv) > 1 else 12.0
+
+
+def render_page(number):
+    return (b"page %d, " % number) * (PAGE_BYTES // 11)
+
+
+def look_up(request):
+    """The decoy: PAGES pages are rendered and kept while the first quarter of requests is served."""
+    steps = 4 * PAGES // int(seconds() * PER_SECOND) + 1
+    for number in range(request * steps, (request + 1) * steps):
+        if number < PAGES:
+            pages[number] = render_page(number)
+    return pages[request % len(pages)]
+
+
+def churn(request):
+    words = ["word %d of request %d" % (number, request) for number in range(101)]
+    return len(", ".join(words))
+
+
+def requests():
+    """Numbers of requests, at their time. The caller is late: it goes on with the next at once."""
+    begin = time.monotonic()
+    for number in range(int(seconds() * PER_SECOND)):
+        ahead = begin + number / PER_SECOND - time.monotonic()
+        yield number, max(ahead, 0)
+
+
+def paced():
+    for number, ahead in requests():
+        time.sleep(ahead)
+        look_up(number)
+        churn(number)
+        yield number
