@@ -53,6 +53,14 @@ static int parse_pid(const char *text, struct opt_pids *pids)
 	return 0;
 }
 
+static int add_text(const char *text, struct opt_texts *texts)
+{
+	if (texts->count == OPT_TEXTS_MAX)
+		return -E2BIG;
+	texts->items[texts->count++] = text;
+	return 0;
+}
+
 /* Index of 'text' among the '|'-separated words. */
 static int parse_choice(const char *words, const char *text, uint32_t *choice)
 {
@@ -80,6 +88,8 @@ static int parse_value(const struct opt *row, const char *text, void *member)
 	case OPT_TEXT:
 		*(const char **)member = text;
 		return 0;
+	case OPT_TEXTS:
+		return add_text(text, member);
 	case OPT_COUNT:
 		return units_parse_count(text, member);
 	case OPT_BYTES:
@@ -132,7 +142,7 @@ static int value_error(struct parser *parser, const struct opt *row, const char 
 
 	if (status == -E2BIG)
 		return err_set(parser->err, EINVAL, "--%s: more than %d are given", row->name,
-			       OPT_PIDS_MAX);
+			       row->kind == OPT_TEXTS ? OPT_TEXTS_MAX : OPT_PIDS_MAX);
 	if (status == -ERANGE)
 		return err_set(parser->err, EINVAL, "--%s: '%s' is too much", row->name, text);
 	if (row->kind == OPT_CHOICE) {

@@ -20,6 +20,7 @@ struct err;
 enum opt_kind {
 	OPT_FLAG,     /* bool */
 	OPT_TEXT,     /* const char * */
+	OPT_TEXTS,    /* struct opt_texts: may be given several times */
 	OPT_COUNT,    /* uint64_t */
 	OPT_BYTES,    /* uint64_t */
 	OPT_DURATION, /* uint64_t, ns */
@@ -31,6 +32,12 @@ enum opt_kind {
 #define OPT_PIDS_MAX 64
 struct opt_pids {
 	int32_t items[OPT_PIDS_MAX];
+	size_t count;
+};
+
+#define OPT_TEXTS_MAX 64
+struct opt_texts {
+	const char *items[OPT_TEXTS_MAX];
 	size_t count;
 };
 

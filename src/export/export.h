@@ -12,11 +12,14 @@
 
 struct profile;
 struct ranking;
+struct view_rest;
 
 struct export_input {
-	const struct profile *profile; /* of the sites in the ranking: grouped when they are */
+	const struct profile *profile; /* of the sites in the ranking: a view, grouped when they are */
 	const struct ranking *ranking;
-	size_t limit; /* sites written, from the first; SIZE_MAX: all */
+	size_t limit;		     /* sites written, from the first; SIZE_MAX: all */
+	const struct profile *whole; /* as recorded: the totals of the processes are its */
+	const struct view_rest *rest; /* what a filter left out; NULL: there was none */
 };
 
 #endif

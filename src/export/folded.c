@@ -108,18 +108,15 @@ static int stack_print(FILE *out, struct labels *labels, const struct profile_si
 		separator = ";";
 	}
 	for (uint32_t i = site->frame_count; i-- > 0;) {
-		const char *label;
+		const char *label = label_get(labels, site->frames[i]);
 
-		if (profile->frames[site->frames[i]].internal)
-			continue;
-		label = label_get(labels, site->frames[i]);
 		if (!label)
 			return -ENOMEM;
 		fprintf(out, "%s%s", separator, label);
 		separator = ";";
 	}
 	if (!separator[0])
-		fputs("[internal]", out);
+		fputs("[no frames]", out);
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  * A frame is "function (file:line)", or "function" without a known line. ';' becomes ':', and line
  * breaks and other control characters '?'. No frame ends in " DIGITS", which flamegraph.pl takes
  * for a second column: the space becomes '_'. Stacks without their root begin with "[truncated]";
- * with several processes each stack begins with "COMM (pid N)". Internal frames are left out.
+ * with several processes each stack begins with "COMM (pid N)".
  * Stacks whose rounded value is not positive are left out: the format has no negative counts.
  */
 #ifndef SEEP_EXPORT_FOLDED_H

@@ -13,6 +13,7 @@
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
+#include "profile/view.h"
 
 #define DUMP_FLAGS (JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(12))
 
@@ -148,8 +149,19 @@ static json_t *events_json(struct writer *writer, const struct profile *profile)
 	return events;
 }
 
-static void head_write(struct writer *writer, const struct profile *profile)
+static json_t *filtered_json(struct writer *writer, const struct view_rest *rest)
 {
+	json_t *filtered = json_object();
+
+	set_count(writer, filtered, "sites", rest->sites);
+	set_count(writer, filtered, "live_bytes", rest->live_bytes);
+	set_count(writer, filtered, "growth_bytes", rest->growth_bytes);
+	return filtered;
+}
+
+static void head_write(struct writer *writer, const struct export_input *input)
+{
+	const struct profile *profile = input->whole;
 	double seconds = profile->duration_ns / (double)NS_PER_S;
 	json_t *head = json_object();
 
@@ -164,6 +176,8 @@ static void head_write(struct writer *writer, const struct profile *profile)
 	set(writer, head, "processes", processes_json(writer, profile));
 	set(writer, head, "losses", losses_json(writer, profile));
 	set(writer, head, "events", events_json(writer, profile));
+	if (input->rest)
+		set(writer, head, "filtered", filtered_json(writer, input->rest));
 	members_write(writer, head);
 }
 
@@ -205,6 +219,16 @@ static void frames_write(struct writer *writer, const struct profile *profile,
 	fputs("]}", writer->out);
 }
 
+static json_t *pids_json(struct writer *writer, const struct profile_site *site)
+{
+	json_t *pids = json_array();
+
+	for (uint32_t i = 0; i < site->pid_count; i++)
+		if (json_array_append_new(pids, json_integer(site->pids[i])))
+			writer->failed = true;
+	return pids;
+}
+
 static void site_write(struct writer *writer, const struct profile *profile,
 		       const struct ranked_site *ranked, size_t rank, char **frame_texts)
 {
@@ -212,7 +236,12 @@ static void site_write(struct writer *writer, const struct profile *profile,
 	json_t *object = json_object();
 
 	set(writer, object, "rank", json_integer(rank));
-	set_count(writer, object, "pid", profile->processes[site->process].pid);
+	if (site->pids) {
+		set(writer, object, "pid", json_null());
+		set(writer, object, "pids", pids_json(writer, site));
+	} else {
+		set_count(writer, object, "pid", profile->processes[site->process].pid);
+	}
 	set_text(writer, object, "class", alloc_class_name(site->alloc_class));
 	set_text(writer, object, "verdict", site_verdict_name(ranked->verdict));
 	set_count(writer, object, "growth_bytes", ranked->growth_bytes);
@@ -232,7 +261,7 @@ static void site_write(struct writer *writer, const struct profile *profile,
 	frames_write(writer, profile, site, frame_texts);
 }
 
-int export_json(FILE *out, const struct export_input *input, const struct profile *whole)
+int export_json(FILE *out, const struct export_input *input)
 {
 	uint32_t frame_count = input->profile->frame_count;
 	char **frame_texts = calloc(frame_count + 1UL, sizeof(*frame_texts));
@@ -241,7 +270,7 @@ int export_json(FILE *out, const struct export_input *input, const struct profil
 	if (!frame_texts)
 		return -ENOMEM;
 	fputs("{", out);
-	head_write(&writer, whole);
+	head_write(&writer, input);
 	fputs(",\n\"sites\":[", out);
 	for (size_t i = 0; i < input->ranking->count && i < input->limit && !ferror(out); i++) {
 		fputs(i ? ",\n" : "\n", out);

@@ -5,7 +5,8 @@
  * Sites are in the order of the ranking and written one by one, so that memory does not grow with
  * their number. Bytes and blocks are rounded to integers. Names that are not valid UTF-8 have the
  * wrong bytes replaced by U+FFFD. 'error_bytes' is one standard deviation of 'growth_bytes';
- * 'growth_bytes_per_s' the robust slope (profile/rank.h).
+ * 'growth_bytes_per_s' the robust slope (profile/rank.h). A site that is merged across processes has
+ * 'pid' null and 'pids', an array. 'filtered' is there when a filter was given.
  */
 #ifndef SEEP_EXPORT_JSON_H
 #define SEEP_EXPORT_JSON_H
@@ -14,7 +15,6 @@
 
 #include "export/export.h"
 
-/* 'whole' is the ungrouped profile: the totals of the processes are its. */
-int export_json(FILE *out, const struct export_input *input, const struct profile *whole);
+int export_json(FILE *out, const struct export_input *input);
 
 #endif

@@ -10,11 +10,12 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "export/columns.h"
+#include "export/tracemalloc.h"
 #include "export/utf8.h"
-#include "profile/group.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
+#include "profile/view.h"
 
 #define CELL_MAX	   48
 #define SLOWDOWN_MOST	   1000 /* percent; profile.h: that or more */
@@ -146,6 +147,16 @@ static void context_print(FILE *out, const struct profile *profile)
 		wrapped_print(out, line, 2);
 }
 
+static void rest_of_filter_print(FILE *out, const struct view_rest *rest)
+{
+	char live[UNITS_TEXT_MAX], growth[UNITS_TEXT_MAX], count[UNITS_TEXT_MAX];
+
+	fprintf(out, "filtered out: %s site%s of %s live, %s\n",
+		units_format_count(rest->sites, count), plural(rest->sites),
+		units_format_bytes(rest->live_bytes, live),
+		units_format_growth(rest->growth_bytes, growth));
+}
+
 /* ---- cells --------------------------------------------------------------------------------------
  */
 
@@ -189,6 +200,13 @@ static const char *path_base(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), tail = strlen(end);
+
+	return tail <= length && !strcmp(text + length - tail, end);
+}
+
 /* "src/cache.c:42", "libx.so+0x1234", or "" when the name itself says it. The caller frees it. */
 static char *place_of(const struct profile_frame *frame)
 {
@@ -202,7 +220,8 @@ static char *place_of(const struct profile_frame *frame)
 	else if (frame->module && frame->offset && !strchr(frame->function, '+'))
 		length = asprintf(&place, "%s+0x%llx", path_base(frame->module),
 				  (unsigned long long)frame->offset);
-	else if (frame->module && !frame->offset)
+	else if (frame->module && !frame->offset &&
+		 !ends_with(frame->function, path_base(frame->module)))
 		length = asprintf(&place, "%s", path_base(frame->module));
 	else
 		length = asprintf(&place, "%s", "");
@@ -365,11 +384,16 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 	return count;
 }
 
-/* The place of a row in its stack: the frames that name it, from 'at' on. */
+/*
+ * The place of a row in its stack. It is named by frame 'at': "xmalloc  src/x.c:7", or where others
+ * have the same name with the caller that tells them apart: "xmalloc < parse_line  src/y.c:9". A
+ * native call that Python made is named with the line that made it: "SSL_new < connect  client.py:42".
+ */
 struct row {
 	const struct profile *profile;
 	const struct profile_site *site;
-	uint32_t at;	 /* the naming frame */
+	uint32_t at;	 /* the first frame that names it */
+	uint32_t line;	 /* the naming frame, whose line people can change; beyond 'at' in calls */
 	uint32_t caller; /* the frame that tells it from rows of the same name; 0: none needed */
 };
 
@@ -380,20 +404,24 @@ static const struct profile_frame *row_frame(const struct row *row, uint32_t ind
 	return &row->profile->frames[row->site->frames[index]];
 }
 
-/* The next frame above 'index' that is shown; frame_count at the end of the stack. */
+/* The frame of which the next one compared is: calls of C are named by two that need not touch. */
 static uint32_t frame_above(const struct row *row, uint32_t index)
 {
-	do
-		index++;
-	while (index < row->site->frame_count && row_frame(row, index)->internal);
-	return index;
+	return index < row->line ? row->line : index + 1;
+}
+
+static int places_compare(const struct profile_frame *a, const struct profile_frame *b)
+{
+	int order = strcmp(a->file ? a->file : "", b->file ? b->file : "");
+
+	return order ? order : (a->line > b->line) - (a->line < b->line);
 }
 
 /*
- * How two rows compare, by the functions of their stacks from the naming frame on. '*differ' is
- * the index in 'a' of the first frame that is not the same.
+ * How two rows compare, from the frames that name them on: by functions, or by the lines in them.
+ * '*differ' is the index in 'a' of the first frame that is not the same.
  */
-static int rows_compare(const struct row *a, const struct row *b, uint32_t *differ)
+static int frames_compare(const struct row *a, const struct row *b, bool places, uint32_t *differ)
 {
 	uint32_t i = a->at, k = b->at;
 	int order = 0;
@@ -405,9 +433,19 @@ static int rows_compare(const struct row *a, const struct row *b, uint32_t *diff
 		if (!left || !right)
 			return (left != NULL) - (right != NULL);
 		order = strcmp(left->function, right->function);
+		/* what a person reads of a Python row is its line */
+		if (!order && (places || (left->python && i == a->line && k == b->line)))
+			order = places_compare(left, right);
 		if (order)
 			return order;
 	}
+}
+
+static int rows_compare(const struct row *a, const struct row *b, uint32_t *differ)
+{
+	int order = frames_compare(a, b, false, differ);
+
+	return order ? order : frames_compare(a, b, true, differ);
 }
 
 static int by_stack(const void *left, const void *right)
@@ -423,13 +461,12 @@ static void row_part(struct row *row, const struct row *other)
 {
 	uint32_t differ;
 
-	rows_compare(row, other, &differ);
-	if (differ == row->at)
+	if (!rows_compare(row, other, &differ) || differ <= row->line)
 		return;
 	if (differ >= row->site->frame_count)
-		differ = frame_above(row, row->at); /* one is all of the other: its caller then */
+		differ = frame_above(row, row->line); /* one is all of the other: its caller then */
 	while (differ < row->site->frame_count &&
-	       !strcmp(row_frame(row, differ)->function, row_frame(row, row->at)->function))
+	       !strcmp(row_frame(row, differ)->function, row_frame(row, row->line)->function))
 		differ = frame_above(row, differ); /* recursion tells nothing */
 	if (differ < row->site->frame_count && differ > row->caller)
 		row->caller = differ;
@@ -492,6 +529,19 @@ static char *pair_cell(const char *wrapper, const struct profile_frame *caller, 
 	return end && asprintf(&cell, "%s  %s", pair, end) >= 0 ? cell : NULL;
 }
 
+/* A row with its caller. A line of Python is said with its function: the place is the caller's. */
+static char *called_cell(const struct row *row, size_t width)
+{
+	const struct profile_frame *naming = row_frame(row, row->line);
+	_cleanup_free_ char *name = NULL;
+
+	if (!naming->python || !naming->line)
+		return pair_cell(naming->function, row_frame(row, row->caller), width);
+	if (asprintf(&name, "%s:%u", naming->function, naming->line) < 0)
+		return NULL;
+	return pair_cell(name, row_frame(row, row->caller), width);
+}
+
 /* Name and place of a row; NULL when memory is out. */
 static char *row_cell(const struct row *row, size_t width)
 {
@@ -499,7 +549,9 @@ static char *row_cell(const struct row *row, size_t width)
 	const struct profile_frame *naming = row_frame(row, row->at);
 
 	if (row->caller)
-		return pair_cell(naming->function, row_frame(row, row->caller), width);
+		return called_cell(row, width);
+	if (row->line != row->at)
+		return pair_cell(naming->function, row_frame(row, row->line), width);
 	return name_cell(naming ? naming : &nothing, width);
 }
 
@@ -539,7 +591,9 @@ static int rows_fill(const struct export_input *input, struct table_shape shape,
 		const struct profile_site *site = input->ranking->items[i].site;
 
 		rows[i] = (struct row){.profile = input->profile, .site = site};
-		rows[i].at = site_naming_frame(input->profile, site);
+		rows[i].at = rows[i].line = site_naming_frame(input->profile, site);
+		if (site_called_frame(input->profile, site) < rows[i].line)
+			rows[i].at = site_called_frame(input->profile, site);
 		if (figures_add(figures, &input->ranking->items[i], i + 1, shape))
 			return -ENOMEM;
 	}
@@ -625,24 +679,27 @@ static void stack_head_print(FILE *out, const struct profile *profile,
 		plural(llabs(llround(ranked->growth_blocks))),
 		units_format_growth(ranked->slope, rate), 100 * ranked->survival,
 		alloc_class_name(site->alloc_class));
-	if (profile->process_count > 1)
+	if (site->pids)
+		fprintf(out, ", %u process%s", site->pid_count, site->pid_count == 1 ? "" : "es");
+	else if (profile->process_count > 1)
 		fprintf(out, ", pid %d", (int)profile->processes[site->process].pid);
 	fputc('\n', out);
 }
 
-static int frame_print(FILE *out, const struct profile_frame *frame, size_t width)
+/* 'mark' stands before the name. */
+static int frame_print(FILE *out, const struct profile_frame *frame, const char *mark, size_t width)
 {
 	_cleanup_free_ char *full = NULL, *name = NULL, *place = place_of(frame), *end = NULL;
-	size_t columns;
+	size_t columns, indent = STACK_INDENT + strlen(mark);
 
 	if (asprintf(&full, "%s%s", frame->function, frame->inlined ? " (inlined)" : "") < 0)
 		return -ENOMEM;
 	name = elide_middle(full, width);
-	end = place ? elide_path(place, TEXT_COLUMNS - STACK_INDENT - width - 2) : NULL;
+	end = place ? elide_path(place, TEXT_COLUMNS - indent - width - 2) : NULL;
 	if (!name || !end)
 		return -ENOMEM;
 	columns = utf8_columns(name);
-	fprintf(out, "%*s%s", STACK_INDENT, "", name);
+	fprintf(out, "%*s%s%s", STACK_INDENT, "", mark, name);
 	if (end[0] && strcmp(end, name))
 		fprintf(out, "%*s%s", (int)(width - columns + 2), "", end);
 	fputc('\n', out);
@@ -657,30 +714,50 @@ static size_t stack_name_width(const struct profile *profile, const struct profi
 		const struct profile_frame *frame = &profile->frames[site->frames[i]];
 		size_t columns = utf8_columns(frame->function) + (frame->inlined ? 10 : 0);
 
-		if (!frame->internal && columns > widest)
+		if (columns > widest)
 			widest = columns;
 	}
 	return widest < STACK_NAME_COLUMNS ? widest : STACK_NAME_COLUMNS;
 }
 
+static bool stack_has_python(const struct profile *profile, const struct profile_site *site)
+{
+	for (uint32_t i = 0; i < site->frame_count; i++)
+		if (profile->frames[site->frames[i]].python)
+			return true;
+	return false;
+}
+
+/* Where Python and native frames may mix, each is marked as what it is. */
 static int stack_print(FILE *out, const struct profile *profile, const struct profile_site *site)
 {
+	bool marked = stack_has_python(profile, site);
 	size_t width = stack_name_width(profile, site);
-	uint32_t hidden = 0;
 
 	for (uint32_t i = 0; i < site->frame_count; i++) {
 		const struct profile_frame *frame = &profile->frames[site->frames[i]];
+		const char *mark = !marked ? "" : frame->python ? "py  " : "c   ";
 
-		hidden += frame->internal;
-		if (!frame->internal && frame_print(out, frame, width))
+		if (frame_print(out, frame, mark, width))
 			return -ENOMEM;
 	}
-	if (hidden)
-		fprintf(out, "%*s[%u internal frame%s]\n", STACK_INDENT, "", hidden,
-			plural(hidden));
 	if (site->truncated && site->frame_count > 1)
 		fprintf(out, "%*s[cut here: %s]\n", STACK_INDENT, "",
 			walk_end_text(site->end_reason));
+	return 0;
+}
+
+/* The table, or lines in tracemalloc's words, and what is not shown. Returns 0 or -ENOMEM. */
+static int rows_print(FILE *out, const struct export_input *input, struct table_shape shape,
+		      const struct text_options *options)
+{
+	if (options->lines == TEXT_TABLE) {
+		if (ranking_print(out, input, shape))
+			return -ENOMEM;
+	} else {
+		tracemalloc_print(out, input, shape.rows, options->lines == TEXT_TRACEBACKS);
+	}
+	rest_print(out, input, shape);
 	return 0;
 }
 
@@ -691,16 +768,19 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 	struct table_shape shape = shape_find(input, options);
 
 	verdict_print(out, verdict, options->color);
-	context_print(out, input->profile);
+	context_print(out, input->whole);
+	if (input->rest)
+		rest_of_filter_print(out, input->rest);
 	fputc('\n', out);
 	if (!ranking->count) {
-		fputs(ranking->left_out ? "no site grew that much\n" : "no allocation was seen\n",
+		fputs(ranking->left_out			? "no site grew that much\n"
+		      : input->rest && input->rest->sites ? "no site passes the filter\n"
+							: "no allocation was seen\n",
 		      out);
 		return 0;
 	}
-	if (ranking_print(out, input, shape))
+	if (rows_print(out, input, shape, options))
 		return -ENOMEM;
-	rest_print(out, input, shape);
 	for (size_t i = 0; i < shape.rows && i < options->stacks; i++) {
 		fputc('\n', out);
 		stack_head_print(out, input->profile, &ranking->items[i], i + 1, options->color);

@@ -4,7 +4,8 @@
  *
  * Fits TEXT_COLUMNS columns; names are cut in the middle, paths from the left. Names are made fit
  * for a terminal (utf8.h). Where one function names several rows (xmalloc), each is shown with the
- * caller that tells it from the others: "xmalloc < parse_line".
+ * caller that tells it from the others: "xmalloc < parse_line". A native call that Python made is
+ * shown with the line that made it: "SSL_new < connect  client.py:42".
  *
  * K, M, G in columns are KiB, MiB, GiB: the digits are those of the prose.
  */
@@ -20,13 +21,20 @@ struct verdict;
 
 #define TEXT_COLUMNS 100
 
+enum text_lines {
+	TEXT_TABLE,
+	TEXT_STATISTICS, /* tracemalloc's (tracemalloc.h) */
+	TEXT_TRACEBACKS, /* likewise, each with its frames */
+};
+
 struct text_options {
+	enum text_lines lines;
 	bool color;
 	bool allocated; /* show the bytes allocated, and also sites that hold nothing (any more) */
 	size_t stacks;	/* sites whose stack is shown; 0 for grouped rankings, which have none */
 };
 
-/* 'verdict' is of the ungrouped profile. */
+/* 'verdict' is of the ungrouped profile, unfiltered. */
 int export_text(FILE *out, const struct export_input *input, const struct verdict *verdict,
 		const struct text_options *options);
 

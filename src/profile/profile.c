@@ -28,3 +28,11 @@ struct site_totals profile_site_at(const struct profile_site *site, uint32_t sna
 	}
 	return low ? site->points[low - 1].totals : (struct site_totals){0};
 }
+
+bool profile_has_python(const struct profile *profile)
+{
+	for (uint32_t i = 0; i < profile->frame_count; i++)
+		if (profile->frames[i].python)
+			return true;
+	return false;
+}

@@ -40,7 +40,7 @@ struct profile_frame {
 	uint32_t line;	      /* 0 if unknown */
 	bool python;
 	bool inlined;  /* into the frame after it */
-	bool internal; /* of the interpreter or the profiler's own view; hidden unless asked for */
+	bool internal; /* of the interpreter's own binary; hidden unless asked for (view.h) */
 };
 
 struct profile_site {
@@ -50,6 +50,8 @@ struct profile_site {
 	uint32_t frame_count;
 	bool truncated; /* the root is missing */
 	uint8_t end_reason; /* enum walk_end, meaningful when truncated */
+	const pid_t *pids; /* of a site that is merged across processes, ascending; else NULL */
+	uint32_t pid_count;
 	const struct site_point *points; /* by snapshot, ascending; the first may be later than 0 */
 	uint32_t point_count;
 	struct {
@@ -124,6 +126,9 @@ void profile_deinit(struct profile *profile);
 
 /* Totals of a site as of a snapshot (zero before its first point). */
 struct site_totals profile_site_at(const struct profile_site *site, uint32_t snapshot);
+
+/* Is there any Python frame? */
+bool profile_has_python(const struct profile *profile);
 
 static inline double live_bytes(struct site_totals totals)
 {

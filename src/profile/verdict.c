@@ -2,6 +2,7 @@
 /* verdict.c - see verdict.h */
 #include "profile/verdict.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -586,6 +587,41 @@ static int add_losses(struct verdict *verdict, const struct profile *profile)
 	return 0;
 }
 
+static bool stack_is_asyncio(const struct profile *profile, const struct profile_site *site)
+{
+	for (uint32_t i = 0; i < site->frame_count; i++) {
+		const struct profile_frame *frame = &profile->frames[site->frames[i]];
+
+		if (frame->python && frame->file && strstr(frame->file, "/asyncio/"))
+			return true;
+	}
+	return false;
+}
+
+/* From 3.14 on the interpreter itself can list the tasks of another process (Lib/asyncio/tools.py):
+ * a leak in a task is often a task that waits for ever. */
+static int add_asyncio(struct verdict *verdict, const struct reading *reading)
+{
+	const struct profile *profile = reading->profile;
+	const struct ranked_site *first = reading->ranking->items;
+	const struct profile_process *process;
+	struct line line = {0};
+
+	if (!reading->ranking->count ||
+	    (first->verdict != VERDICT_LEAK && first->verdict != VERDICT_GROWING))
+		return 0;
+	process = &profile->processes[first->site->process];
+	if (!process->python || strncmp(process->python, "3.14", 4) != 0 ||
+	    isdigit((unsigned char)process->python[4]) || process->end_reason ||
+	    !stack_is_asyncio(profile, first->site))
+		return 0;
+	say(&line,
+	    "the first stack runs in asyncio: python3.14 -m asyncio pstree %d shows its tasks and "
+	    "what they wait for",
+	    (int)process->pid);
+	return finish(verdict, TONE_NOTE, &line);
+}
+
 static bool grew_more(const struct reading *reading, uint32_t a, uint32_t b)
 {
 	return reading->growth[a].live_growth > reading->growth[b].live_growth;
@@ -615,7 +651,8 @@ static int lines_add(struct verdict *verdict, struct reading *reading)
 	if (add_answers(verdict, reading) || add_exchange(verdict, reading) ||
 	    add_few(verdict, reading) || add_losses(verdict, profile) ||
 	    add_sampling(verdict, profile) || add_truncated(verdict, profile) ||
-	    add_unmatched(verdict, reading) || add_events(verdict, profile))
+	    add_unmatched(verdict, reading) || add_asyncio(verdict, reading) ||
+	    add_events(verdict, profile))
 		return -ENOMEM;
 	return 0;
 }

@@ -62,7 +62,7 @@ const char *percent_format(double percent, char *buffer);
 
 const char *alloc_class_name(uint32_t alloc_class); /* "malloc", "python", "mmap" */
 
-/* Write the lines. 'ranking' is of all sites, ungrouped. Returns 0 or -ENOMEM. */
+/* Write the lines. 'ranking' is of all sites of 'profile', ungrouped. Returns 0 or -ENOMEM. */
 int verdict_build(const struct profile *profile, const struct ranking *ranking,
 		  struct verdict *verdict, struct err *err);
 void verdict_free(struct verdict *verdict);

@@ -10,9 +10,12 @@
 #include "export/folded.h"
 #include "export/json.h"
 #include "export/text.h"
+#include "export/tracemalloc.h"
+#include "profile/filter.h"
 #include "profile/group.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
+#include "profile/view.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,8 +23,9 @@ static void exports_run(const struct profile *whole, const struct profile *shown
 {
 	const struct rank_options options = {.order = RANK_GROWTH};
 	const struct text_options text = {.color = true, .stacks = 5};
+	const struct text_options lines = {.lines = TEXT_TRACEBACKS};
 	struct ranking ranking = {0}, all = {0};
-	struct export_input input = {shown, &ranking, SIZE_MAX};
+	struct export_input input = {shown, &ranking, SIZE_MAX, whole, NULL};
 	struct verdict verdict = {0};
 	FILE *out = fopen("/dev/null", "w");
 
@@ -29,8 +33,11 @@ static void exports_run(const struct profile *whole, const struct profile *shown
 	    ranking_build(shown, &options, &ranking, NULL) ||
 	    verdict_build(whole, &all, &verdict, NULL))
 		abort();
-	if (export_text(out, &input, &verdict, &text) || export_json(out, &input, whole) ||
+	if (export_text(out, &input, &verdict, &text) || export_json(out, &input) ||
 	    export_folded(out, &input, FOLDED_ALLOC))
+		abort();
+	tracemalloc_sort(shown, &ranking);
+	if (export_text(out, &input, &verdict, &lines))
 		abort();
 	fclose(out);
 	verdict_free(&verdict);
@@ -38,16 +45,37 @@ static void exports_run(const struct profile *whole, const struct profile *shown
 	ranking_free(&all);
 }
 
-static void profile_use(const struct profile *profile)
+static void groups_run(const struct profile *whole, const struct profile *view, bool native)
 {
 	struct profile grouped;
 
-	exports_run(profile, profile);
-	for (enum group_by by = GROUP_FUNCTION; by <= GROUP_MODULE; by++) {
-		if (profile_group(profile, by, &grouped, NULL))
+	exports_run(whole, view);
+	for (enum group_by by = GROUP_FUNCTION; by < GROUP_COUNT; by++) {
+		const struct group_options options = {by, 3, native};
+
+		if (profile_group(view, &options, &grouped, NULL))
 			abort();
-		exports_run(profile, &grouped);
+		exports_run(whole, &grouped);
 		profile_deinit(&grouped);
+	}
+}
+
+static void profile_use(const struct profile *profile)
+{
+	struct file_pattern pattern = {.text = (char *)"*.c"};
+	const struct site_filter filter = {.exclude = {&pattern, 1, 1}, .all_frames = true};
+	struct view_rest rest;
+	struct profile view;
+
+	groups_run(profile, profile, true);
+	for (enum view_frames frames = VIEW_PLAIN; frames <= VIEW_ALL; frames++) {
+		const struct view_options options = {frames, frames != VIEW_PLAIN,
+						     frames == VIEW_PYTHON ? &filter : NULL};
+
+		if (profile_view(profile, &options, &view, &rest, NULL))
+			abort();
+		groups_run(profile, &view, false);
+		profile_deinit(&view);
 	}
 }
 

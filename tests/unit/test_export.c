@@ -15,45 +15,66 @@
 #include "export/folded.h"
 #include "export/json.h"
 #include "export/text.h"
+#include "export/tracemalloc.h"
 #include "export/utf8.h"
+#include "profile/filter.h"
 #include "profile/group.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
+#include "profile/view.h"
 
 enum format { TEXT, JSON, FOLDED };
 
 /* ---- helpers ------------------------------------------------------------------------------------
  */
 
-static char *render(const struct profile *whole, enum group_by by, enum format format,
-		    enum folded_value value)
+/* What seep report does with a recording. */
+struct render {
+	enum format format;
+	enum folded_value value;
+	enum view_frames frames;
+	bool merge_processes;
+	const struct site_filter *filter;
+	struct group_options group;
+	enum text_lines lines;
+};
+
+static char *render_as(const struct profile *whole, const struct render *how)
 {
 	const struct rank_options options = {.order = RANK_GROWTH};
-	const struct text_options text = {.stacks = by == GROUP_SITE ? 5 : 0};
-	struct profile grouped = {0};
+	const struct text_options text = {.lines = how->lines,
+					  .stacks = how->group.by == GROUP_SITE ? 5 : 0};
+	const struct view_options view_options = {how->frames, how->merge_processes, how->filter};
+	const struct view_options plain = {.frames = how->frames};
+	struct profile view, stacks, grouped = {0};
 	struct ranking ranking, all;
-	struct export_input input = {whole, &ranking, SIZE_MAX};
+	struct view_rest rest, none;
+	struct export_input input = {&view, &ranking, SIZE_MAX, whole, how->filter ? &rest : NULL};
 	struct verdict verdict;
 	char *bytes = NULL;
 	size_t length;
 	FILE *out = open_memstream(&bytes, &length);
 
-	if (by != GROUP_SITE) {
-		assert_int_equal(profile_group(whole, by, &grouped, NULL), 0);
+	assert_int_equal(profile_view(whole, &view_options, &view, &rest, NULL), 0);
+	assert_int_equal(profile_view(whole, &plain, &stacks, &none, NULL), 0);
+	if (how->group.by != GROUP_SITE) {
+		assert_int_equal(profile_group(&view, &how->group, &grouped, NULL), 0);
 		input.profile = &grouped;
 	}
-	assert_int_equal(ranking_build(whole, &options, &all, NULL), 0);
+	assert_int_equal(ranking_build(&stacks, &options, &all, NULL), 0);
 	assert_int_equal(ranking_build(input.profile, &options, &ranking, NULL), 0);
-	assert_int_equal(verdict_build(whole, &all, &verdict, NULL), 0);
-	switch (format) {
+	assert_int_equal(verdict_build(&stacks, &all, &verdict, NULL), 0);
+	if (how->lines != TEXT_TABLE)
+		tracemalloc_sort(input.profile, &ranking);
+	switch (how->format) {
 	case TEXT:
 		assert_int_equal(export_text(out, &input, &verdict, &text), 0);
 		break;
 	case JSON:
-		assert_int_equal(export_json(out, &input, whole), 0);
+		assert_int_equal(export_json(out, &input), 0);
 		break;
 	case FOLDED:
-		assert_int_equal(export_folded(out, &input, value), 0);
+		assert_int_equal(export_folded(out, &input, how->value), 0);
 		break;
 	}
 	fclose(out);
@@ -61,7 +82,22 @@ static char *render(const struct profile *whole, enum group_by by, enum format f
 	ranking_free(&ranking);
 	ranking_free(&all);
 	profile_deinit(&grouped);
+	profile_deinit(&view);
+	profile_deinit(&stacks);
 	return bytes;
+}
+
+static char *render(const struct profile *whole, enum group_by by, enum format format,
+		    enum folded_value value)
+{
+	const struct render how = {
+	    .format = format,
+	    .value = value,
+	    .frames = format == JSON && by == GROUP_SITE ? VIEW_ALL : VIEW_PLAIN,
+	    .group = {.by = by},
+	};
+
+	return render_as(whole, &how);
 }
 
 static void golden_path(const char *name, char path[512])
