@@ -163,9 +163,9 @@ static const char *describe_way(const struct interpreter *interpreter)
 	case PYTHON_WAY_ENTRY:
 		return interpreter->tables.inlined
 			   ? "every block is seen through the hook"
-			   : "not inlined: functions probed, every block is seen";
+			   : "its functions are probed, every block is seen";
 	case PYTHON_WAY_REDIRECT:
-		return "inlined by the compiler: slots redirected, every block is seen";
+		return "inlined by the compiler, so its slots are redirected: every block is seen";
 	case PYTHON_WAY_NONE:
 		break;
 	}
@@ -178,7 +178,7 @@ const char *interpreter_describe(const struct interpreter *interpreter, char *te
 						  : interpreter->tables.reason;
 	const char *hook = interpreter->tables.hook;
 
-	snprintf(text, size, "CPython %s%s; %s%s%s%s: %s%s%s%s", interpreter->runtime.version,
+	snprintf(text, size, "CPython %s%s, %s%s%s%s: %s%s%s%s", interpreter->runtime.version,
 		 interpreter->runtime.free_threaded ? " (free-threaded)" : "",
 		 python_mode_name(interpreter->tables.mode), hook[0] ? " (" : "", hook,
 		 hook[0] ? ")" : "", describe_way(interpreter), why[0] ? ", because " : "", why,

@@ -298,10 +298,11 @@ static int refresh(struct watch *watch, struct watched *watched, uint32_t flags,
 			flags &= ~PROC_STOP_AT_START;
 		find_python(watch, watched, &survey);
 		status = publish_survey(watch, watched, &survey, flags, err);
-		if (!status)
-			status = attach_survey(watch, watched, &survey, err);
+		/* Python first: a large block that passes both is of class python at once */
 		if (!status)
 			status = attach_python(watch, watched, err);
+		if (!status)
+			status = attach_survey(watch, watched, &survey, err);
 		if (!status && watched->interpreter.refusal[0]) /* its arenas count, then */
 			status = publish_survey(watch, watched, &survey, flags, err);
 		if (!status)

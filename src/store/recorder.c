@@ -216,7 +216,7 @@ void recorder_event(struct recorder *recorder, const char *kind, const char *for
 
 	if (!event)
 		return;
-	event->time_ns = recorder_elapsed_ns(recorder);
+	event->time_ns = recorder->recording ? recorder_elapsed_ns(recorder) : 0;
 	snprintf(event->kind, sizeof(event->kind), "%s", kind);
 	va_start(args, format);
 	if (vasprintf(&event->text, format, args) < 0)
