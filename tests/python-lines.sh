@@ -25,7 +25,11 @@ check() { # TITLE COMMAND...: an interpreter
 	version=$("$@" -ISBc 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 	case $version in
 	3.[6-9].* | 3.1[0-4].*) ;;
-	*) return ;;
+	*) # another version, or it does not start
+		echo "SKIP $title: ${version:-$1 does not run}"
+		skipped=$((skipped + 1))
+		return
+		;;
 	esac
 	seen[${version%.*}]=1
 	if result=$(set -o pipefail; timeout $((seconds * 5)) nice "$@" -ISBW ignore \
@@ -41,7 +45,7 @@ check() { # TITLE COMMAND...: an interpreter
 check_root() { # DIRECTORY: a Debian root, its own libc and library
 	local root loader python
 	root=$(readlink -f "$1")
-	for loader in "$root"/lib64/ld-linux-x86-64.so.2 "$root"/usr/lib64/ld-linux-x86-64.so.2; do
+	for loader in "$root"/{usr/,}lib/x86_64-linux-gnu/ld-{linux-x86-64.so.2,2.*.so}; do
 		[ ! -x "$loader" ] || break
 	done
 	for python in "$root"/usr/bin/python3.[0-9] "$root"/usr/bin/python3.[0-9][0-9]; do

@@ -302,7 +302,6 @@ static bool record_is_valid(const struct code_record *record, size_t bytes)
 	return bytes >= offsetof(struct code_record, lines_data) &&
 	       record->name.copied_bytes <= sizeof(record->name_data) &&
 	       record->file.copied_bytes <= sizeof(record->file_data) &&
-	       record->lines.copied_bytes <= sizeof(record->lines_data) &&
 	       record->lines.copied_bytes <= bytes - offsetof(struct code_record, lines_data);
 }
 
@@ -327,8 +326,6 @@ static int parts_get(const struct object *object, const struct code_record *reco
 				  &code->file);
 	if (status)
 		return status;
-	if (lines.copied_bytes)
-		lines.unit_bytes = 1;
 	status = part_get(object, &lines, record ? record->lines_data : NULL, read_bytes_header,
 			  LINES_BYTES_MAX, &table);
 	code->lines = (uint8_t *)table.data;

@@ -377,6 +377,7 @@ static void odd_texts_stay_cut(void **state)
 	lines = process.areas[3].data;
 	put(name, layout.text_state, 1 << 2 | 1 << 6, 4); /* not compact */
 	put(file, layout.text_state, 3 << 2 | 1 << 5, 4); /* three bytes a character */
+	put(file, layout.text_length, 5, 8);
 	put(lines, layout.bytes_length, UINT64_MAX, 8);
 	check_cut(PID);
 	put(name, layout.text_state, 1 << 5, 4);
@@ -408,6 +409,10 @@ static void texts_are_read_up_to_a_limit(void **state)
 	check_text(code.file + FILE_LIMIT - 1, "n...");
 	assert_int_equal(code.lines_bytes, LINES_LIMIT);
 	assert_true(code.lines_cut);
+	python_code_free(&code);
+	put(process.areas[3].data, layout.bytes_length, UINT64_MAX, 8);
+	code = decode(&record, PID);
+	assert_int_equal(code.lines_bytes, 3);
 	python_code_free(&code);
 }
 
@@ -483,6 +488,9 @@ static void unreadable_objects_may_stay_so(void **state)
 	check_unreadable(&wrong, PID);
 	wrong = layout;
 	wrong.code_bytes = PYTHON_CODE_BYTES + 1;
+	process.areas[0].data = realloc(process.areas[0].data, wrong.code_bytes);
+	process.areas[0].bytes = wrong.code_bytes;
+	assert_non_null(process.areas[0].data);
 	check_unreadable(&wrong, PID);
 	wrong = layout;
 	wrong.code_type++;
@@ -721,6 +729,19 @@ static void other_functions_differ(void **state)
 	check_differs(&other);
 }
 
+static void cut_tables_differ_from_whole_ones(void **state)
+{
+	struct code_record record = record_new(), longer = record_new();
+	struct python_code a, b;
+
+	longer.lines.length++;
+	a = decode(&record, 0);
+	b = decode(&longer, 0);
+	assert_false(python_code_equal(&a, &b));
+	python_code_free(&a);
+	python_code_free(&b);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
 
 int main(void)
@@ -750,6 +771,7 @@ int main(void)
 	    TEST(frames_before_their_body_are_incomplete),
 	    TEST(the_same_function_is_equal),
 	    TEST(other_functions_differ),
+	    TEST(cut_tables_differ_from_whole_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
