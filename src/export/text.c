@@ -303,6 +303,7 @@ static char *name_cell(const struct profile_frame *frame, size_t width)
 
 struct table_shape {
 	bool sampled, classes, allocated;
+	bool pids; /* in the place of the average: both do not fit */
 	size_t rows;
 };
 
@@ -317,8 +318,10 @@ static struct table_shape shape_find(const struct export_input *input,
 	while (shape.rows < input->ranking->count && shape.rows < input->limit &&
 	       (options->allocated || !ranked_site_empty(&items[shape.rows])))
 		shape.rows++;
-	for (size_t i = 1; i < shape.rows; i++)
+	for (size_t i = 1; i < shape.rows; i++) {
 		shape.classes |= items[i].site->alloc_class != items[0].site->alloc_class;
+		shape.pids |= items[i].site->process != items[0].site->process;
+	}
 	return shape;
 }
 
@@ -334,14 +337,15 @@ static void error_cell(const struct ranked_site *ranked, char cell[CELL_MAX])
 }
 
 /* Everything but the name. Returns 0 or -ENOMEM. */
-static int figures_add(struct columns *table, const struct ranked_site *ranked, size_t rank,
+static int figures_add(struct columns *table, const struct export_input *input, size_t index,
 		       struct table_shape shape)
 {
+	const struct ranked_site *ranked = &input->ranking->items[index];
 	double blocks = live_blocks(ranked->end), live = live_bytes(ranked->end);
 	char cells[11][CELL_MAX];
 	size_t count = 0;
 
-	snprintf(cells[count++], CELL_MAX, "%zu", rank);
+	snprintf(cells[count++], CELL_MAX, "%zu", index + 1);
 	short_growth(ranked->growth_bytes, cells[count++]);
 	if (shape.sampled)
 		error_cell(ranked, cells[count++]);
@@ -351,12 +355,16 @@ static int figures_add(struct columns *table, const struct ranked_site *ranked, 
 	if (shape.allocated)
 		short_bytes(ranked->end.alloc_bytes, cells[count++]);
 	count_format(blocks, cells[count++]);
-	short_bytes(blocks > 0.5 ? live / blocks : 0, cells[count++]);
+	if (!shape.pids)
+		short_bytes(blocks > 0.5 ? live / blocks : 0, cells[count++]);
 	snprintf(cells[count++], CELL_MAX, "%.0f%%", 100 * ranked->survival);
 	snprintf(cells[count++], CELL_MAX, "%s", site_verdict_name(ranked->verdict));
 	if (shape.classes)
 		snprintf(cells[count++], CELL_MAX, "%s",
 			 alloc_class_name(ranked->site->alloc_class));
+	if (shape.pids)
+		snprintf(cells[count++], CELL_MAX, "%d",
+			 (int)input->profile->processes[ranked->site->process].pid);
 	for (size_t i = 0; i < count; i++)
 		if (columns_add(table, cells[i]))
 			return -ENOMEM;
@@ -376,11 +384,14 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 	if (shape.allocated)
 		heads[count++] = (struct column){"allocated", true};
 	heads[count++] = (struct column){"blocks", true};
-	heads[count++] = (struct column){"average", true};
+	if (!shape.pids)
+		heads[count++] = (struct column){"average", true};
 	heads[count++] = (struct column){"kept", true};
 	heads[count++] = (struct column){"verdict", false};
 	if (shape.classes)
 		heads[count++] = (struct column){"class", false};
+	if (shape.pids)
+		heads[count++] = (struct column){"pid", true};
 	return count;
 }
 
@@ -472,6 +483,15 @@ static void row_part(struct row *row, const struct row *other)
 		row->caller = differ;
 }
 
+/* Rows of one stack, of several processes or classes, are named alike. */
+static void rows_agree(struct row *row, const struct row *other)
+{
+	uint32_t differ;
+
+	if (other->caller > row->caller && !rows_compare(row, other, &differ))
+		row->caller = other->caller;
+}
+
 /* Find what tells rows of one name apart: sorted by stack, a row is most like its neighbours. */
 static int callers_find(struct row *rows, size_t count)
 {
@@ -486,6 +506,10 @@ static int callers_find(struct row *rows, size_t count)
 		row_part(order[i], order[i - 1]);
 		row_part(order[i - 1], order[i]);
 	}
+	for (size_t i = 1; i < count; i++)
+		rows_agree(order[i], order[i - 1]);
+	for (size_t i = count; i-- > 1;)
+		rows_agree(order[i - 1], order[i]);
 	return 0;
 }
 
@@ -529,17 +553,65 @@ static char *pair_cell(const char *wrapper, const struct profile_frame *caller, 
 	return end && asprintf(&cell, "%s  %s", pair, end) >= 0 ? cell : NULL;
 }
 
-/* A row with its caller. A line of Python is said with its function: the place is the caller's. */
-static char *called_cell(const struct row *row, size_t width)
+/* "Table.append" -> "append" */
+static const char *name_short(const char *function)
 {
-	const struct profile_frame *naming = row_frame(row, row->line);
-	_cleanup_free_ char *name = NULL;
+	const char *dot = strrchr(function, '.');
 
-	if (!naming->python || !naming->line)
-		return pair_cell(naming->function, row_frame(row, row->caller), width);
-	if (asprintf(&name, "%s:%u", naming->function, naming->line) < 0)
-		return NULL;
-	return pair_cell(name, row_frame(row, row->caller), width);
+	return dot && dot[1] ? dot + 1 : function;
+}
+
+/* As much of a place as fits, at least its last name. */
+static char *place_end(const char *place, size_t room)
+{
+	const char *base = path_base(place);
+
+	return utf8_columns(place) > room && utf8_columns(base) + 2 > room
+		   ? elide_middle(base, room)
+		   : elide_path(place, room);
+}
+
+/*
+ * "SSL_new < connect  client.py:42": of a line of Python, file and line are what a person needs
+ * most. What does not fit goes in this order: the line of the left name, classes, middles. 'left' is
+ * a function, of Python when it has a line.
+ */
+static char *line_cell(const struct profile_frame *left, const struct profile_frame *right,
+		       size_t width)
+{
+	_cleanup_free_ char *place = place_of(right);
+	size_t base = place ? utf8_columns(path_base(place)) + 2 : 0;
+	char *cell = NULL;
+
+	if (!place || base + NAME_COLUMNS_LEAST > width)
+		return place ? pair_cell(left->function, right, width) : NULL;
+	for (unsigned int drop = 0; drop < 4; drop++) {
+		_cleanup_free_ char *name = NULL, *pair = NULL, *end = NULL;
+		const char *to = drop < 2 ? right->function : name_short(right->function);
+		const char *from = drop < 2 || !left->python ? left->function
+							     : name_short(left->function);
+		size_t room = drop < 3 ? SIZE_MAX / 2 : width - base;
+
+		if (drop || !left->python || !left->line)
+			name = strdup(from);
+		else if (asprintf(&name, "%s:%u", from, left->line) < 0)
+			name = NULL;
+		pair = name ? pair_fit(name, to, room) : NULL;
+		if (!pair)
+			return NULL;
+		if (utf8_columns(pair) + base > width)
+			continue;
+		end = place_end(place, width - utf8_columns(pair) - 2);
+		return end && asprintf(&cell, "%s  %s", pair, end) >= 0 ? cell : NULL;
+	}
+	return pair_cell(left->function, right, width);
+}
+
+static char *called_cell(const struct profile_frame *left, const struct profile_frame *right,
+			 size_t width)
+{
+	return right->python ? line_cell(left, right, width)
+			     : pair_cell(left->function, right, width);
 }
 
 /* Name and place of a row; NULL when memory is out. */
@@ -549,9 +621,9 @@ static char *row_cell(const struct row *row, size_t width)
 	const struct profile_frame *naming = row_frame(row, row->at);
 
 	if (row->caller)
-		return called_cell(row, width);
+		return called_cell(row_frame(row, row->line), row_frame(row, row->caller), width);
 	if (row->line != row->at)
-		return pair_cell(naming->function, row_frame(row, row->line), width);
+		return called_cell(naming, row_frame(row, row->line), width);
 	return name_cell(naming ? naming : &nothing, width);
 }
 
@@ -594,7 +666,7 @@ static int rows_fill(const struct export_input *input, struct table_shape shape,
 		rows[i].at = rows[i].line = site_naming_frame(input->profile, site);
 		if (site_called_frame(input->profile, site) < rows[i].line)
 			rows[i].at = site_called_frame(input->profile, site);
-		if (figures_add(figures, &input->ranking->items[i], i + 1, shape))
+		if (figures_add(figures, input, i, shape))
 			return -ENOMEM;
 	}
 	return callers_find(rows, shape.rows);

@@ -616,8 +616,8 @@ static int add_asyncio(struct verdict *verdict, const struct reading *reading)
 	    !stack_is_asyncio(profile, first->site))
 		return 0;
 	say(&line,
-	    "the first stack runs in asyncio: python3.14 -m asyncio pstree %d shows its tasks and "
-	    "what they wait for",
+	    "the first stack runs in asyncio: python3.14 -m asyncio pstree %d shows what tasks "
+	    "wait for",
 	    (int)process->pid);
 	return finish(verdict, TONE_NOTE, &line);
 }

@@ -84,25 +84,6 @@ static uint32_t python_first(const struct profile *profile, const struct profile
 	return i;
 }
 
-uint32_t site_leaf_frame(const struct profile *profile, const struct profile_site *site,
-			 bool internal)
-{
-	for (uint32_t i = 0; i < site->frame_count; i++) {
-		const struct profile_frame *frame = frame_at(profile, site, i);
-
-		if ((internal || !frame->internal) && !is_wrapper(frame))
-			return i;
-	}
-	return 0;
-}
-
-uint32_t site_naming_frame(const struct profile *profile, const struct profile_site *site)
-{
-	uint32_t python = python_first(profile, site);
-
-	return python < site->frame_count ? python : site_leaf_frame(profile, site, false);
-}
-
 uint32_t site_called_frame(const struct profile *profile, const struct profile_site *site)
 {
 	uint32_t python = python_first(profile, site), best = site->frame_count;
@@ -167,6 +148,27 @@ static struct stack_shape stack_shape(const struct profile *profile,
 		shape.bare &= frame->internal || i >= shape.start;
 	}
 	return shape;
+}
+
+uint32_t site_leaf_frame(const struct profile *profile, const struct profile_site *site,
+			 bool internal)
+{
+	bool all = internal || stack_shape(profile, site).bare;
+
+	for (uint32_t i = 0; i < site->frame_count; i++) {
+		const struct profile_frame *frame = frame_at(profile, site, i);
+
+		if ((all || !frame->internal) && !is_wrapper(frame))
+			return i;
+	}
+	return 0;
+}
+
+uint32_t site_naming_frame(const struct profile *profile, const struct profile_site *site)
+{
+	uint32_t python = python_first(profile, site);
+
+	return python < site->frame_count ? python : site_leaf_frame(profile, site, false);
 }
 
 static bool frame_shows(const struct profile_frame *frame, uint32_t index,

@@ -44,8 +44,9 @@ struct view_rest {
  */
 uint32_t site_naming_frame(const struct profile *profile, const struct profile_site *site);
 
-/* The leaf-most frame that is neither of the language's own library (operator new, std::, Rust's
- * alloc::alloc) nor, unless 'internal' is set, internal. Index into site->frames; 0 when all are. */
+/* The leaf-most frame that is not of the language's own library (operator new, std::, Rust's
+ * alloc::alloc), nor internal unless 'internal' is set or there is nothing else. Index into
+ * site->frames; 0 when there is none. */
 uint32_t site_leaf_frame(const struct profile *profile, const struct profile_site *site,
 			 bool internal);
 

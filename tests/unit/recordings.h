@@ -245,4 +245,215 @@ static void demo_write(const char *path, bool sampled)
 	test_close(recording);
 }
 
+/* ---- Python ------------------------------------------------------------------------------------
+ */
+
+#define PYTHON(code, instruction)                                                                  \
+	(FRAME_PYTHON << FRAME_TAG_SHIFT | (uint64_t)(code) << FRAME_INSTR_BITS | (instruction))
+
+#define LIBPYTHON "/usr/lib/x86_64-linux-gnu/libpython3.14.so.1.0"
+#define LIBC	  "/usr/lib/x86_64-linux-gnu/libc.so.6"
+#define LIBSSL	  "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+#define MODULES	  "/usr/lib/python3.14/lib-dynload/"
+#define SSL_SO	  MODULES "_ssl.cpython-314-x86_64-linux-gnu.so"
+#define PUMP_SO	  "/srv/_pump.cpython-314-x86_64-linux-gnu.so"
+
+/* Frames of the Python recording. */
+enum {
+	LIST_RESIZE,
+	DICT_RESIZE,
+	EVAL,
+	EVAL_LATER, /* another instruction of the same function */
+	VECTOR,
+	INITIALIZE,
+	MAIN,
+	LIBC_MAIN,
+	START,
+	LIBC_THREAD, /* stripped of its name */
+	CLONE3,
+	ZALLOC,
+	SSL_NEW,
+	SSL_CALL, /* likewise */
+	PUMP_READ,
+	PUMP_LOOP,
+	APPEND_ROW,
+	APPEND_ROW_LATER, /* another instruction of the same line */
+	APPEND_LAMBDA,	  /* another function on the same line */
+	HANDLE,
+	HANDLE_LATER, /* another line of the same function */
+	MODULE,
+	RUN,
+	CONNECT,
+	WALK,
+	CONSUME,
+	BOOTSTRAP,
+	EVICT,
+	PYTHON_FRAMES,
+	END = PYTHON_FRAMES, /* of a stack */
+};
+
+static const struct {
+	struct profile_frame frame;
+	uint64_t key;
+} python_frames[PYTHON_FRAMES] = {
+#define IN_NATIVE(id, binary, at, name, path, own)                                                 \
+	[id] = {{.function = name, .module = path, .offset = at, .internal = own},                 \
+		NATIVE(binary, at)}
+#define IN_PYTHON(id, code, instruction, name, path, number)                                       \
+	[id] = {{.function = name, .file = path, .line = number, .python = true},                  \
+		PYTHON(code, instruction)}
+    IN_NATIVE(LIST_RESIZE, 1, 0x1009, "list_resize", LIBPYTHON, true),
+    IN_NATIVE(DICT_RESIZE, 1, 0x2003, "dictresize", LIBPYTHON, true),
+    IN_NATIVE(EVAL, 1, 0x3001, "_PyEval_EvalFrameDefault", LIBPYTHON, true),
+    IN_NATIVE(EVAL_LATER, 1, 0x3109, "_PyEval_EvalFrameDefault", LIBPYTHON, true),
+    IN_NATIVE(VECTOR, 1, 0x4001, "_PyEval_Vector", LIBPYTHON, true),
+    IN_NATIVE(INITIALIZE, 1, 0x5003, "Py_InitializeFromConfig", LIBPYTHON, true),
+    IN_NATIVE(MAIN, 2, 0x1051, "main", "/usr/bin/python3.14", true),
+    IN_NATIVE(LIBC_MAIN, 3, 0x2724a, "__libc_start_call_main", LIBC, false),
+    IN_NATIVE(START, 2, 0x1069, "_start", "/usr/bin/python3.14", true),
+    IN_NATIVE(LIBC_THREAD, 3, 0x891f4, "libc.so.6+0x891f4", LIBC, false),
+    IN_NATIVE(CLONE3, 3, 0x1098d, "clone3", LIBC, false),
+    IN_NATIVE(ZALLOC, 4, 0x1613, "CRYPTO_zalloc", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
+	      false),
+    IN_NATIVE(SSL_NEW, 5, 0x3f2b, "SSL_new", LIBSSL, false),
+    IN_NATIVE(SSL_CALL, 6, 0x1f3b, "_ssl.cpython-314-x86_64-linux-gnu.so+0x1f3b", SSL_SO, false),
+    IN_NATIVE(PUMP_READ, 7, 0x1103, "pump_read", PUMP_SO, false),
+    IN_NATIVE(PUMP_LOOP, 7, 0x1201, "pump_loop", PUMP_SO, false),
+    IN_PYTHON(APPEND_ROW, 11, 7, "Table.append_row", "/srv/app.py", 42),
+    IN_PYTHON(APPEND_ROW_LATER, 11, 13, "Table.append_row", "/srv/app.py", 42),
+    IN_PYTHON(APPEND_LAMBDA, 13, 3, "Table.<lambda>", "/srv/app.py", 42),
+    IN_PYTHON(HANDLE, 17, 5, "handle", "/srv/app.py", 17),
+    IN_PYTHON(HANDLE_LATER, 17, 23, "handle", "/srv/app.py", 19),
+    IN_PYTHON(MODULE, 19, 2, "<module>", "/srv/app.py", 97),
+    IN_PYTHON(RUN, 23, 31, "Runner.run", "/usr/lib/python3.14/asyncio/runners.py", 127),
+    IN_PYTHON(CONNECT, 29, 37, "SSLSocket._create", "/usr/lib/python3.14/ssl.py", 1069),
+    IN_PYTHON(WALK, 31, 41, "walk", "/srv/tree.py", 23),
+    IN_PYTHON(CONSUME, 37, 43, "consume", "/srv/app.py", 61),
+    IN_PYTHON(BOOTSTRAP, 41, 47, "Thread._bootstrap", "/usr/lib/python3.14/threading.py", 1031),
+    IN_PYTHON(EVICT, 43, 53, "evict", "/srv/cache.py", 5),
+#undef IN_NATIVE
+#undef IN_PYTHON
+};
+
+#define PYTHON_ROOT VECTOR, RUN, MODULE, EVAL, MAIN, LIBC_MAIN, START
+
+/* Stacks of the Python recording, leaf first; process 0 has all of them, process 1 some. */
+static const struct {
+	uint8_t frames[24];
+	uint8_t alloc_class;
+	uint32_t blocks, first; /* in each snapshot; at the first one */
+	uint32_t block_bytes;
+	uint32_t other_blocks; /* in each snapshot of process 1; 0: it has no such site */
+} python_stacks[] = {
+    {{LIST_RESIZE, EVAL, APPEND_ROW, HANDLE, PYTHON_ROOT, END}, CLASS_PYTHON, 211, 0, 1031, 101},
+    {{DICT_RESIZE, EVAL_LATER, APPEND_ROW_LATER, HANDLE, PYTHON_ROOT, END},
+     CLASS_PYTHON, 13, 0, 1009, 3},
+    {{LIST_RESIZE, EVAL, APPEND_LAMBDA, HANDLE, PYTHON_ROOT, END}, CLASS_PYTHON, 7, 0, 61, 0},
+    {{LIST_RESIZE, EVAL, APPEND_ROW, HANDLE_LATER, PYTHON_ROOT, END}, CLASS_PYTHON, 5, 0, 59, 0},
+    {{ZALLOC, SSL_NEW, SSL_CALL, EVAL, CONNECT, HANDLE, PYTHON_ROOT, END},
+     CLASS_MALLOC, 3, 0, 6007, 2},
+    {{LIST_RESIZE, EVAL, WALK, EVAL, WALK, WALK, HANDLE, PYTHON_ROOT, END},
+     CLASS_PYTHON, 17, 0, 71, 0},
+    {{LIST_RESIZE, EVAL, CONSUME, BOOTSTRAP, VECTOR, LIBC_THREAD, CLONE3, END},
+     CLASS_PYTHON, 11, 0, 89, 0},
+    {{INITIALIZE, MAIN, LIBC_MAIN, START, END}, CLASS_PYTHON, 0, 19, 4099, 0},
+    {{PUMP_READ, PUMP_LOOP, LIBC_THREAD, CLONE3, END}, CLASS_MALLOC, 1, 0, 8191, 0},
+    {{LIST_RESIZE, EVAL, EVICT, HANDLE, PYTHON_ROOT, END}, CLASS_PYTHON, 0, 1201, 73, 0},
+};
+#define PYTHON_STACKS	(sizeof(python_stacks) / sizeof(python_stacks[0]))
+#define PYTHON_SHRINKS	(PYTHON_STACKS - 1) /* frees 37 blocks in each snapshot */
+#define PYTHON_SNAPSHOTS 31
+
+static void put_worker(struct recording *recording, uint32_t id, pid_t pid)
+{
+	const struct profile_process process = {
+	    .pid = pid,
+	    .start_time_ns = 7919,
+	    .comm = "worker",
+	    .exe = "/usr/bin/python3.14",
+	    .python = "3.14.0",
+	    .allocator = "glibc 2.41",
+	    .end_ns = 60 * NS_PER_S,
+	    .start_memory = {.rss_bytes = 31 << 20,
+			     .allocator_bytes = 19 << 20,
+			     .file_bytes = 11 << 20,
+			     .stack_bytes = 1 << 20},
+	    .end_memory = {.rss_bytes = 43 << 20,
+			   .allocator_bytes = 29 << 20,
+			   .file_bytes = 13 << 20,
+			   .stack_bytes = 1 << 20},
+	};
+
+	recording_put_process(recording, id, &process);
+}
+
+static void python_names(struct recording *recording)
+{
+	for (uint32_t i = 0; i < PYTHON_FRAMES; i++)
+		recording_put_frame(recording, python_frames[i].key, &python_frames[i].frame, 1);
+}
+
+static void python_sites(struct recording *recording)
+{
+	for (uint32_t i = 0; i < PYTHON_STACKS; i++) {
+		uint64_t frames[24];
+		uint32_t depth = 0;
+
+		for (; python_stacks[i].frames[depth] != END; depth++)
+			frames[depth] = python_frames[python_stacks[i].frames[depth]].key;
+		recording_put_stack(recording, i, frames, depth, false, 0);
+		recording_put_site(recording, i, 0, python_stacks[i].alloc_class, i);
+		if (python_stacks[i].other_blocks)
+			recording_put_site(recording, 100 + i, 1, python_stacks[i].alloc_class, i);
+	}
+}
+
+static void python_points(struct recording *recording, uint32_t snapshot)
+{
+	for (uint32_t i = 0; i < PYTHON_STACKS; i++) {
+		uint32_t blocks = python_stacks[i].first + python_stacks[i].blocks * snapshot;
+		uint32_t freed = i == PYTHON_SHRINKS ? 37 * snapshot : 0;
+
+		put_point(recording, i, snapshot, blocks, freed, python_stacks[i].block_bytes, 0);
+		if (python_stacks[i].other_blocks)
+			put_point(recording, 100 + i, snapshot,
+				  python_stacks[i].other_blocks * snapshot, 0,
+				  python_stacks[i].block_bytes, 0);
+	}
+}
+
+/* Two workers of a Python service, one of them with all that may stand in a stack. */
+static void python_write(const char *path)
+{
+	const struct profile summary = {.duration_ns = 60 * NS_PER_S,
+					.hits = 100003,
+					.ns_per_hit = 613,
+					.cpu_percent = 1.02,
+					.unmatched_frees = 4099};
+	struct recording *recording = test_create(path, &test_meta);
+
+	put_worker(recording, 0, 811);
+	put_worker(recording, 1, 821);
+	python_names(recording);
+	python_sites(recording);
+	for (uint32_t i = 0; i < PYTHON_SNAPSHOTS; i++) {
+		const struct profile_snapshot snapshot = {.time_ns = i * 2 * NS_PER_S};
+
+		recording_put_snapshot(recording, i, &snapshot);
+		recording_put_rss(recording, i, 0, (31ULL << 20) + i * (400ULL << 10));
+		recording_put_rss(recording, i, 1, (31ULL << 20) + i * (400ULL << 10));
+		python_points(recording, i);
+	}
+	for (uint32_t i = 0; i < PYTHON_STACKS; i++) {
+		uint32_t blocks = python_stacks[i].blocks * (PYTHON_SNAPSHOTS - 1);
+
+		put_ages(recording, i, blocks, python_stacks[i].block_bytes, 1);
+		blocks = python_stacks[i].other_blocks * (PYTHON_SNAPSHOTS - 1);
+		if (blocks)
+			put_ages(recording, 100 + i, blocks, python_stacks[i].block_bytes, 1);
+	}
+	recording_put_summary(recording, &summary);
+	test_close(recording);
+}
+
 #endif

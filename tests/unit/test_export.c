@@ -192,6 +192,52 @@ static void a_recording_without_sites_says_so(void **state)
 	profile_deinit(&profile);
 }
 
+/* ---- Python -----------------------------------------------------------------------------------
+ */
+
+static void python_reports_look_as_they_did(void **state)
+{
+	static const struct {
+		const char *golden;
+		struct render how;
+	} cases[] = {
+	    {"python.txt", {.format = TEXT}},
+	    {"python-native.txt", {.format = TEXT, .frames = VIEW_ALL}},
+	    {"python-python.txt", {.format = TEXT, .frames = VIEW_PYTHON}},
+	    {"python-merged.txt", {.format = TEXT, .merge_processes = true}},
+	    {"python-line.txt",
+	     {.format = TEXT, .group = {.by = GROUP_LINE}, .lines = TEXT_STATISTICS}},
+	    {"python-file.txt",
+	     {.format = TEXT, .group = {.by = GROUP_FILE}, .lines = TEXT_STATISTICS}},
+	    {"python-traceback.txt",
+	     {.format = TEXT,
+	      .merge_processes = true,
+	      .group = {.by = GROUP_TRACEBACK, .traceback_frames = 3},
+	      .lines = TEXT_TRACEBACKS}},
+	    {"python-function.txt", {.format = TEXT, .group = {.by = GROUP_FUNCTION}}},
+	    {"python-module.txt", {.format = TEXT, .group = {.by = GROUP_MODULE}}},
+	    {"python-process.txt", {.format = TEXT, .group = {.by = GROUP_PROCESS}}},
+	    {"python.folded", {.format = FOLDED}},
+	    {"python-native.folded", {.format = FOLDED, .frames = VIEW_ALL}},
+	    {"python-python.folded", {.format = FOLDED, .frames = VIEW_PYTHON}},
+	    {"python.json", {.format = JSON, .frames = VIEW_ALL}},
+	    {"python-merged.json",
+	     {.format = JSON, .frames = VIEW_PYTHON, .merge_processes = true}},
+	};
+	struct profile profile;
+
+	python_write(test_path("python.seep"));
+	test_load(test_path("python.seep"), &profile);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_free_ char *bytes = render_as(&profile, &cases[i].how);
+
+		assert_golden(cases[i].golden, bytes);
+		if (cases[i].how.format == TEXT && cases[i].how.lines == TEXT_TABLE)
+			assert_true(widest_line(bytes) <= TEXT_COLUMNS);
+	}
+	profile_deinit(&profile);
+}
+
 /* ---- hostile names ------------------------------------------------------------------------------
  */
 
@@ -850,6 +896,7 @@ int main(void)
 	    cmocka_unit_test(reports_look_as_they_did),
 	    cmocka_unit_test(sampled_reports_show_the_error),
 	    cmocka_unit_test(a_recording_without_sites_says_so),
+	    cmocka_unit_test(python_reports_look_as_they_did),
 	    cmocka_unit_test(hostile_names_look_as_they_did),
 	    cmocka_unit_test(hostile_names_stay_one_line_in_folded_stacks),
 	    cmocka_unit_test(hostile_names_are_valid_json),
