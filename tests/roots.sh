@@ -22,17 +22,21 @@ roots_mirror() {
 		tr -d ' '
 }
 
+make_root() { # SUITE ROOT PACKAGES
+	rm -rf "$2"
+	nice mmdebstrap --quiet --aptopt='Acquire::Check-Valid-Until "false"' --variant=extract \
+		--include="$3" "$1" "$2" "$(roots_mirror)" >"$cache/python-$1.log" 2>&1
+}
+
 python_root() { # SUITE
-	local root=$cache/python-$1 packages=base-files,libc6,dash,coreutils,python3-minimal
-	packages+=,libpython3-stdlib
+	local root=$cache/python-$1 next=
+	local packages=base-files,libc6,dash,coreutils,python3-minimal,libpython3-stdlib
 	if [ ! -e "$root/.complete" ]; then
 		[ "$(id -u)" = 0 ] && command -v mmdebstrap >/dev/null || return 1
 		mkdir -p "$cache"
-		rm -rf "$root"
-		[ "$1" != sid ] || packages+=,python3.15-minimal,libpython3.15-stdlib
-		nice mmdebstrap --quiet --aptopt='Acquire::Check-Valid-Until "false"' \
-			--variant=extract --include="$packages" "$1" "$root" "$(roots_mirror)" \
-			>"$cache/python-$1.log" 2>&1 || return 1
+		[ "$1" != sid ] || next=,python3.15-minimal,libpython3.15-stdlib
+		make_root "$1" "$root" "$packages$next" ||
+			{ [ -n "$next" ] && make_root "$1" "$root" "$packages"; } || return 1
 		touch "$root/.complete"
 	fi
 	(cd "$root" && pwd)

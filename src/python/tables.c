@@ -583,8 +583,11 @@ static bool choose_implementations(const struct survey *survey, bool behind_debu
 static bool choose_debug_hooks(const struct survey *survey, const uint64_t *hooks)
 {
 	uint64_t functions[PYTHON_DOMAIN_COUNT][PYTHON_CALL_COUNT] = {0};
+	const uint64_t *front = survey->active[PYTHON_OBJ].functions;
 
-	if (exported_names(survey, hooks))
+	/* who calls them: the exported functions, or a hook that stands before them */
+	if (exported_names(survey, hooks) ||
+	    (memcmp(front, hooks, sizeof(functions[0])) && hook_names(survey, front, hooks)))
 		return refuse(survey->tables, "the debug hooks are inlined (profile-guided build): "
 					      "their calls cannot be seen");
 	memcpy(functions[PYTHON_MEM], hooks, sizeof(functions[PYTHON_MEM]));
