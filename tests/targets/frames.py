@@ -16,7 +16,12 @@ import os
 import sys
 import threading
 
-SUBINTERPRETER = "subinterpreter" in sys.argv
+subinterpreters = None
+if "subinterpreter" in getattr(sys, "argv", []):
+    try:
+        import _xxsubinterpreters as subinterpreters
+    except ImportError:
+        import _interpreters as subinterpreters  # 3.13 on
 gate = threading.Lock()  # the second thread stands still at it; acquiring it is no Python code
 gate.acquire()
 told = threading.Event()  # it has printed its frames
@@ -90,9 +95,7 @@ def stands_still(thread):
 
 def main():
     print("version %d.%d.%d" % sys.version_info[:3], flush=True)
-    if SUBINTERPRETER:
-        import _xxsubinterpreters
-        _xxsubinterpreters.create()
+    other = subinterpreters.create() if subinterpreters else None  # lives as long as its name
     thread = threading.Thread(target=in_thread)
     thread.start()
     while not told.wait(0.01) or not stands_still(thread):
@@ -100,6 +103,7 @@ def main():
     from_c(functools.partial(os.read, 0, 1))
     gate.release()
     thread.join()
+    del other
 
 
 main()

@@ -9,8 +9,8 @@
  *	slot direct|indirect current|any	direct: not through a pointer
  *	eval START BYTES			user addresses, 3.6-3.9
  *
- * and for each THREAD (threading.get_ident() of that process) its frames, leaf first, as
- * tests/targets/frames.py prints them:
+ * and for each THREAD (threading.get_ident() of that process; "-": they come on standard input, later)
+ * its frames, leaf first, as tests/targets/frames.py prints them:
  *
  *	thread THREAD
  *	frame NAME FILE FIRST-LINE LASTI LINES-BYTES LINES-SUM CODE GLOBALS FIRST-TRACEABLE
@@ -212,6 +212,19 @@ static void print_thread(const struct walk *walk, uint64_t thread)
 	print_frames(walk, tstate);
 }
 
+static void print_threads(const struct walk *walk, const char *argument)
+{
+	char line[64];
+
+	if (strcmp(argument, "-")) {
+		print_thread(walk, strtoull(argument, NULL, 10));
+		return;
+	}
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin))
+		print_thread(walk, strtoull(line, NULL, 10));
+}
+
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static void print_runtime(const struct python_runtime *runtime)
@@ -253,7 +266,7 @@ int main(int argc, char **argv)
 		printf("none\n");
 	walk.layout = runtime.layout;
 	for (int i = 2; i < argc && walk.layout.chain != PYTHON_NONE; i++)
-		print_thread(&walk, strtoull(argv[i], NULL, 10));
+		print_threads(&walk, argv[i]);
 	proc_maps_free(&maps);
 	return 0;
 }
