@@ -204,7 +204,7 @@ static void demo_points(struct recording *recording, uint32_t snapshot, bool sam
 }
 
 /* 31 snapshots in 60 s: a leak, a cache that fills, a sawtooth, two small sites. */
-static void demo_write(const char *path, bool sampled)
+static void __attribute__((unused)) demo_write(const char *path, bool sampled)
 {
 	struct recording_meta meta = test_meta;
 	struct profile summary = {.duration_ns = 60 * NS_PER_S,
@@ -423,7 +423,7 @@ static void python_points(struct recording *recording, uint32_t snapshot)
 }
 
 /* Two workers of a Python service, one of them with all that may stand in a stack. */
-static void python_write(const char *path)
+static void __attribute__((unused)) python_write(const char *path)
 {
 	const struct profile summary = {.duration_ns = 60 * NS_PER_S,
 					.hits = 100003,
