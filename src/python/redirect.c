@@ -411,13 +411,14 @@ static void redirect_undo(const struct python_redirect *redirect, const struct a
 			    record->functions[calls[i]]);
 }
 
+/* Frees first: a block whose allocation is seen must not be freed unseen. */
 static int redirect_tables(const struct python_redirect *redirect, const struct addresses *tables,
 			   struct addresses *changed, uint8_t *calls)
 {
 	const struct record *record = &redirect->record;
 
-	for (size_t i = 0; i < tables->count; i++)
-		for (int call = 0; call < PYTHON_CALL_COUNT; call++) {
+	for (int call = PYTHON_CALL_COUNT; call-- > 0;)
+		for (size_t i = 0; i < tables->count; i++) {
 			uint64_t slot = slot_address(tables->items[i], call), *added;
 			int status;
 
