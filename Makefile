@@ -141,7 +141,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libseep.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS)
 
-bench: all $(BUILD)/bench/bench $(BUILD)/bench/pairs
+bench: all $(BUILD)/bench/bench $(BUILD)/bench/pairs $(BUILD)/bench/python
 	tests/bench/run.sh $(BUILD)
 
 demo: all
