@@ -768,6 +768,43 @@ static void counts_of_one_are_singular(void **state)
 	profile_deinit(&profile);
 }
 
+/* Python 3.14 can list the tasks of another process; a leak under asyncio asks for it. */
+static void tasks_are_hinted_at_where_they_can_be_seen(void **state)
+{
+	static const struct {
+		const char *python, *end_reason, *file;
+		uint32_t growing; /* snapshots */
+		bool hint;
+	} cases[] = {
+	    {"3.14.0", NULL, "/usr/lib/python3.14/asyncio/runners.py", 31, true},
+	    {"3.14.0rc2", NULL, "/usr/lib/python3.14/asyncio/runners.py", 31, true},
+	    {"3.13.5", NULL, "/usr/lib/python3.13/asyncio/runners.py", 31, false},
+	    {"3.140.0", NULL, "/usr/lib/python3.140/asyncio/runners.py", 31, false},
+	    {NULL, NULL, "/usr/lib/python3.14/asyncio/runners.py", 31, false},
+	    {"3.14.0", "exited", "/usr/lib/python3.14/asyncio/runners.py", 31, false},
+	    {"3.14.0", NULL, "/srv/asyncio.py", 31, false},
+	    {"3.14.0", NULL, "/usr/lib/python3.14/asyncio/runners.py", 1, false},
+	};
+
+	python_write(test_path("tasks.seep"));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct profile profile;
+
+		test_load(test_path("tasks.seep"), &profile);
+		profile.processes[0].python = cases[i].python;
+		profile.processes[0].end_reason = cases[i].end_reason;
+		for (uint32_t k = 0; k < profile.frame_count; k++)
+			if (profile.frames[k].file && strstr(profile.frames[k].file, "asyncio"))
+				profile.frames[k].file = cases[i].file;
+		for (uint32_t k = 0; k < profile.site_count && cases[i].growing == 1; k++)
+			profile.sites[k].point_count = 1;
+		assert_int_equal(verdict_has(&profile, "python3.14 -m asyncio pstree 811 shows"),
+				 cases[i].hint);
+		assert_int_equal(verdict_has(&profile, "pstree"), cases[i].hint);
+		profile_deinit(&profile);
+	}
+}
+
 static void percents_are_plain_numbers(void **state)
 {
 	static const struct {
@@ -912,6 +949,7 @@ int main(void)
 	    cmocka_unit_test(many_processes_and_events_do_not_bury_the_answer),
 	    cmocka_unit_test(the_slowdown_is_told),
 	    cmocka_unit_test(counts_of_one_are_singular),
+	    cmocka_unit_test(tasks_are_hinted_at_where_they_can_be_seen),
 	    cmocka_unit_test(percents_are_plain_numbers),
 	    cmocka_unit_test(rows_of_one_wrapper_are_told_apart),
 	    cmocka_unit_test(sites_that_hold_nothing_are_only_counted),

@@ -20,6 +20,7 @@ struct options {
 	uint64_t count, bytes, duration_ns;
 	double percent;
 	struct opt_pids pids;
+	struct opt_texts patterns;
 	uint32_t format;
 };
 
@@ -33,6 +34,7 @@ static const struct opt rows[] = {
     {'i', "interval", OPT_DURATION, "TIME", "10s", FIELD(duration_ns), ""},
     {0, "max-overhead", OPT_PERCENT, "PCT", "5", FIELD(percent), ""},
     {'p', "pid", OPT_PIDS, "PID", NULL, FIELD(pids), ""},
+    {0, "include", OPT_TEXTS, "PATTERN", NULL, FIELD(patterns), ""},
     {0, "format", OPT_CHOICE, "text|json|folded", "text", FIELD(format), ""},
     {0},
 };
@@ -114,6 +116,15 @@ static void several_pids_are_kept_once_each(void **state)
 	assert_int_equal(options.pids.items[1], 811);
 }
 
+static void several_texts_are_kept_in_order(void **state)
+{
+	assert_int_equal(parse("--include", "b", "--include=a", "--include", "b", NULL), 0);
+	assert_int_equal(options.patterns.count, 3);
+	assert_string_equal(options.patterns.items[0], "b");
+	assert_string_equal(options.patterns.items[1], "a");
+	assert_string_equal(options.patterns.items[2], "b");
+}
+
 static void help_is_found_beside_mistakes(void **state)
 {
 	assert_int_equal(parse("--nonsense", "--help", NULL), -EINVAL);
@@ -162,6 +173,21 @@ static void too_many_pids_are_refused(void **state)
 	assert_string_equal(err.text, "--pid: more than 64 are given");
 }
 
+static void too_many_texts_are_refused(void **state)
+{
+	char *argv[2 + OPT_TEXTS_MAX] = {(char *)"verb"};
+
+	for (int i = 0; i <= OPT_TEXTS_MAX; i++)
+		argv[1 + i] = (char *)"--include=x";
+	memset(&options, 0, sizeof(options));
+	assert_int_equal(
+	    opt_parse(rows, 1 + OPT_TEXTS_MAX, argv, &options, &positional, &help, &err), 0);
+	memset(&options, 0, sizeof(options));
+	assert_int_equal(
+	    opt_parse(rows, 2 + OPT_TEXTS_MAX, argv, &options, &positional, &help, &err), -EINVAL);
+	assert_string_equal(err.text, "--include: more than 64 are given");
+}
+
 static void distance_counts_letters(void **state)
 {
 	assert_int_equal(word_distance("report", "report"), 0);
@@ -177,9 +203,11 @@ int main(void)
 	    cmocka_unit_test(every_spelling_fills_the_same_field),
 	    cmocka_unit_test(positional_words_move_to_the_front),
 	    cmocka_unit_test(several_pids_are_kept_once_each),
+	    cmocka_unit_test(several_texts_are_kept_in_order),
 	    cmocka_unit_test(help_is_found_beside_mistakes),
 	    cmocka_unit_test(mistakes_are_named_with_what_is_wanted),
 	    cmocka_unit_test(too_many_pids_are_refused),
+	    cmocka_unit_test(too_many_texts_are_refused),
 	    cmocka_unit_test(distance_counts_letters),
 	};
 

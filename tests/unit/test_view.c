@@ -9,6 +9,7 @@
 #include "unit/recordings.h"
 
 #include "base/cleanup.h"
+#include "cli/verb.h"
 #include "export/tracemalloc.h"
 #include "profile/filter.h"
 #include "profile/group.h"
@@ -644,6 +645,123 @@ static void patterns_are_told_from_lines(void **state)
 	assert_string_equal(err.text, "the pattern is empty; '*' matches every file");
 }
 
+/* ---- the command line --------------------------------------------------------------------------
+ */
+
+/* seep report WORDS -o FILE python.seep. Returns its exit status; '*text' is what it wrote. */
+static int report(const char *words, char **text, struct err *err)
+{
+	_cleanup_free_ char *copy = strdup(words), *recording = strdup(test_path("cli.seep"));
+	_cleanup_free_ char *output = strdup(test_path("cli.out"));
+	char *argv[24] = {(char *)"report"};
+	_cleanup_fclose_ FILE *file = NULL;
+	int argc = 1, status;
+
+	*text = calloc(1, 1 << 18);
+	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	argv[argc++] = (char *)"-o";
+	argv[argc++] = output;
+	argv[argc++] = recording;
+	*err = (struct err){0};
+	unlink(output);
+	status = report_verb.run(argc, argv, err);
+	file = fopen(output, "r");
+	if (file)
+		assert_true(fread(*text, 1, (1 << 18) - 1, file) < (1 << 18) - 1);
+	return status;
+}
+
+static void assert_refused(const char *words, const char *why)
+{
+	_cleanup_free_ char *text = NULL;
+	struct err err;
+
+	assert_int_equal(report(words, &text, &err), EXIT_USAGE);
+	assert_string_equal(err.text, why);
+	assert_string_equal(text, "");
+}
+
+/* With 'absent' NULL nothing must be missing. */
+static void assert_reports(const char *words, const char *present, const char *absent)
+{
+	_cleanup_free_ char *text = NULL;
+	struct err err;
+
+	if (report(words, &text, &err) != EXIT_OK)
+		fail_msg("%s: %s", words, err.text);
+	if (!strstr(text, present))
+		fail_msg("%s: no '%s' in\n%s", words, present, text);
+	if (absent && strstr(text, absent))
+		fail_msg("%s: '%s' in\n%s", words, absent, text);
+}
+
+static void options_that_do_not_go_together_are_refused(void **state)
+{
+	python_write(test_path("cli.seep"));
+	assert_refused("--python --native", "--python and --native exclude each other");
+	assert_refused("--traceback 3 --by line", "--traceback goes with --by traceback only");
+	assert_refused("--traceback many", "--traceback: 'many' is not a N, for example 20");
+	assert_refused("--by process --merge-processes",
+		       "--merge-processes and --by process exclude each other");
+	assert_refused("--all-frames", "--all-frames goes with --include or --exclude");
+	assert_refused("--exclude=",
+		       "--exclude: the pattern is empty; '*' matches every file");
+}
+
+static void the_command_line_chooses_the_view(void **state)
+{
+	python_write(test_path("cli.seep"));
+	/* hidden in text and folded stacks, recorded in JSON */
+	assert_reports("", "py  Table.append_row", "_PyEval_EvalFrameDefault");
+	assert_reports("--native", "c   _PyEval_EvalFrameDefault", NULL);
+	assert_reports("--python", "py  SSLSocket._create", "SSL_new");
+	assert_reports("--format folded", ";SSL_new;CRYPTO_zalloc 540630\n", "list_resize");
+	assert_reports("--format folded --native", ";list_resize 6526230\n", NULL);
+	assert_reports("--format folded --python", "ssl.py:1069) 540630\n", "SSL_new");
+	assert_reports("--format json", "\"_PyEval_EvalFrameDefault\"", "\"pids\"");
+	assert_reports("--format json --python", "\"[native] libpython3.14.so.1.0\"",
+		       "_PyEval_EvalFrameDefault");
+	assert_reports("--format json --merge-processes", "\"pid\":null,\"pids\":[811,821]",
+		       "\"pids\":[]");
+	assert_reports("--merge-processes", ", python, 2 processes\n", ", pid 811\n");
+	/* tracemalloc's words, in its order unless another one is asked for */
+	assert_reports("--by line",
+		       "\n\n/srv/app.py:42: size=6779 KiB (+6779 KiB), count=7080 (+7080), "
+		       "average=980 B, pid=811\n",
+		       "growth ");
+	assert_reports("--by file -n 1", "/srv/app.py:0: size=6807 KiB", "ssl.py");
+	assert_reports("--by file -n 1", "\nand 7 more, +4.1 MiB in all (-n shows more)\n", NULL);
+	assert_reports("--by line -n 8", "/srv/cache.py:5", "Py_InitializeFromConfig");
+	assert_reports("--by line -n 8 --sort live", "Py_InitializeFromConfig", "/srv/cache.py:5");
+	assert_reports("--by line --sort growth",
+		       "(+0 B), count=19 (+0), average=4099 B, pid=811\n/srv/cache.py:5", NULL);
+	assert_reports("--traceback 1 --merge-processes",
+		       "\n\n/srv/app.py:42: size=9918 KiB (+9918 KiB), count=10200 (+10200), "
+		       "average=996 B, processes=2\n  File \"/srv/app.py\", line 42, in "
+		       "Table.append_row\n\n",
+		       "runners.py");
+	assert_reports("--by line --native", "list_resize (libpython3.14.so.1.0+0x1009): size=",
+		       "app.py:42");
+	assert_reports("--by line --format json", "\"line\":42", "size=");
+}
+
+static void the_command_line_filters(void **state)
+{
+	python_write(test_path("cli.seep"));
+	assert_reports("--include */ssl.py", "\nfiltered out: 11 sites of 10.1 MiB live, +9.9 MiB\n",
+		       "append_row");
+	assert_reports("--exclude */app.py:42 --exclude *.so",
+		       "SSLSocket._create", "Table.append_row");
+	assert_reports("--include *libssl* --all-frames", "SSL_new", "walk");
+	assert_reports("--include nothing", "\nno site passes the filter\n", NULL);
+	assert_reports("--include */tree.py --format json",
+		       "\"filtered\":{\"sites\":12,\"live_bytes\":11416814,\"growth_bytes\":", NULL);
+	assert_reports("--format json", "\"sites\"", "\"filtered\"");
+	/* the first lines are those of the whole */
+	assert_reports("--include */tree.py", "worker (pid 821): RSS +12.0 MiB", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -656,6 +774,9 @@ int main(void)
 	    cmocka_unit_test(lines_are_those_of_tracemalloc),
 	    cmocka_unit_test(filters_are_those_of_tracemalloc),
 	    cmocka_unit_test(patterns_are_told_from_lines),
+	    cmocka_unit_test(options_that_do_not_go_together_are_refused),
+	    cmocka_unit_test(the_command_line_chooses_the_view),
+	    cmocka_unit_test(the_command_line_filters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, test_folder_remove);
