@@ -751,8 +751,10 @@ static void stack_head_print(FILE *out, const struct profile *profile,
 		plural(llabs(llround(ranked->growth_blocks))),
 		units_format_growth(ranked->slope, rate), 100 * ranked->survival,
 		alloc_class_name(site->alloc_class));
-	if (site->pids)
-		fprintf(out, ", %u process%s", site->pid_count, site->pid_count == 1 ? "" : "es");
+	if (site->pids && site->pid_count > 1)
+		fprintf(out, ", %u processes", site->pid_count);
+	else if (site->pid_count == 1)
+		fprintf(out, ", pid %d", (int)site->pids[0]);
 	else if (profile->process_count > 1)
 		fprintf(out, ", pid %d", (int)profile->processes[site->process].pid);
 	fputc('\n', out);

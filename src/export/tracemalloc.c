@@ -162,10 +162,14 @@ static void extras_print(FILE *out, const struct export_input *input,
 		fprintf(out, ", error=%s", size_format(round(ranked->error_bytes), false, error));
 	if (site->alloc_class != plain)
 		fprintf(out, ", class=%s", alloc_class_name(site->alloc_class));
-	if (site->pids && input->whole->process_count > 1)
-		fprintf(out, ", processes=%u", site->pid_count);
-	else if (!site->pids && profile->process_count > 1)
+	if (input->whole->process_count < 2)
+		return;
+	if (!site->pids)
 		fprintf(out, ", pid=%d", (int)profile->processes[site->process].pid);
+	else if (site->pid_count == 1)
+		fprintf(out, ", pid=%d", (int)site->pids[0]);
+	else
+		fprintf(out, ", processes=%u", site->pid_count);
 }
 
 /* StatisticDiff.__str__; a traceback is named by its oldest frame, as Traceback.__str__ does. */

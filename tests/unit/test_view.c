@@ -724,7 +724,7 @@ static void the_command_line_chooses_the_view(void **state)
 		       "_PyEval_EvalFrameDefault");
 	assert_reports("--format json --merge-processes", "\"pid\":null,\"pids\":[811,821]",
 		       "\"pids\":[]");
-	assert_reports("--merge-processes", ", python, 2 processes\n", ", pid 811\n");
+	assert_reports("--merge-processes", ", python, 2 processes\n", ", pid 821\n");
 	/* tracemalloc's words, in its order unless another one is asked for */
 	assert_reports("--by line",
 		       "\n\n/srv/app.py:42: size=6779 KiB (+6779 KiB), count=7080 (+7080), "
