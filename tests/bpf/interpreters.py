@@ -41,40 +41,18 @@ def identifier(name):
 
 # ---- roots of other suites ------------------------------------------------------------------------
 
-def mirror():
-    for path in sorted(glob.glob("/etc/apt/sources.list.d/*.sources")) + \
-            sorted(glob.glob("/etc/apt/sources.list.d/*.list")) + ["/etc/apt/sources.list"]:
-        if os.path.exists(path):
-            with open(path) as sources:
-                found = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(\S+/debian)/?(?:\s|$)",
-                                  sources.read(), re.M)
-            if found:
-                return found.group(1)
-    raise Skip("apt has no Debian mirror here")
-
-
 def suite_root(suite):
-    """A directory with the suite's python3, libc and not much else."""
-    root = os.path.join(BUILD, "cache", "python-" + suite)
-    if os.path.exists(os.path.join(root, "usr", "bin", "python3")):
-        return root
-    packages = "base-files,libc6,dash,coreutils,python3-minimal,libpython3-stdlib"
-    if suite == "sid":
-        packages += ",python3.15-minimal,libpython3.15-stdlib"
-    part = root + ".part"
-    shutil.rmtree(part, True)
-    os.makedirs(os.path.dirname(root), exist_ok=True)
+    """A directory with the suite's python3, libc and not much else: tests/roots.sh."""
+    command = "cache=%s; . %s/tests/roots.sh; python_root %s" % (
+        os.path.join(BUILD, "cache"), ROOT, suite)
     try:
-        result = run([need("mmdebstrap"), "--variant=extract", "--include=" + packages,
-                      "--aptopt=Acquire::Check-Valid-Until \"false\"", suite, part, mirror()],
-                     timeout=100)
+        result = run([need("bash"), "-c", command], timeout=110)
     except subprocess.TimeoutExpired:
         raise Skip("the mirror gave no root of %s in time" % suite) from None
     if result.returncode:
-        shutil.rmtree(part, True)
-        raise Skip("the mirror gave no root of %s: %s" % (suite, result.stderr.strip()[-200:]))
-    os.rename(part, root)
-    return root
+        raise Skip("no root of %s: mmdebstrap or the mirror refused: %s/cache/python-%s.log" % (
+            suite, BUILD, suite))
+    return result.stdout.strip()
 
 
 # ---- one interpreter ------------------------------------------------------------------------------
