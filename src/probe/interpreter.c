@@ -82,8 +82,8 @@ bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid)
 
 uint32_t interpreter_plan_id(const struct interpreter *interpreter)
 {
-	return interpreter->binary_id << 4 | interpreter->tables.way << 3 |
-	       interpreter->tables.mode;
+	return interpreter->binary_id << 3 | interpreter->tables.way << 1 |
+	       (interpreter->tables.mode == PYTHON_MODE_MIMALLOC);
 }
 
 int interpreter_plan(const struct interpreter *interpreter, const struct binary *binary,

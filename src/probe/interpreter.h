@@ -53,7 +53,8 @@ void interpreter_publish(const struct interpreter *interpreter, struct proc *pro
 int interpreter_plan(const struct interpreter *interpreter, const struct binary *binary,
 		     struct probe_plan *plan, struct err *err);
 
-/* How its calls will be seen: one number for each kind of plan, to attach each only once. */
+/* How its calls will be seen: one number for each plan. Nothing may be attached twice: two probes on
+ * one instruction are two events. */
 uint32_t interpreter_plan_id(const struct interpreter *interpreter);
 
 /*
