@@ -199,14 +199,14 @@ static enum verdict place_key(struct detection *detection, uint32_t key)
 
 	tss_place(layout, places[0].libc, places[0].musl_offset, key);
 	first = ask_all(detection, layout);
-	for (size_t i = 1; i < count && first == VERDICT_WRONG; i++) {
+	for (size_t i = 1; i < count && first != VERDICT_RIGHT; i++) {
 		tss_place(layout, places[i].libc, places[i].musl_offset, key);
 		if (ask_all(detection, layout) == VERDICT_RIGHT) {
 			detection->runtime->musl = true;
 			return VERDICT_RIGHT;
 		}
 	}
-	if (first == VERDICT_WRONG)
+	if (first != VERDICT_RIGHT)
 		tss_place(layout, places[0].libc, places[0].musl_offset, key);
 	return first;
 }

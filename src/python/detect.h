@@ -2,7 +2,7 @@
 /*
  * detect.h - is there a CPython in this process, which one, and where are its thread states?
  *
- * Nothing but the mapped files and the process' memory is looked at: no symbols beyond .dynsym, no
+ * Nothing but the mapped files and the process' memory is looked at; .dynsym is enough of symbols; no
  * code in the target. Works for executables, libpython, embedding programs, other mount namespaces
  * (files are opened through /proc/PID/map_files).
  */
@@ -23,8 +23,8 @@ struct vm_region;
 
 struct python_runtime {
 	bool found;	   /* a CPython, known or not; else nothing below is set */
-	int minor, patch;  /* 3.N.patch; patch -1 where it cannot be told (before 3.11) */
-	char version[24];  /* "3.11.2", "3.8" */
+	int minor, patch;  /* 3.N.patch; minor -1: no 3.x; patch -1 where it cannot be told */
+	char version[24];  /* "3.11.2", "3.14.0rc2", "3.8"; "" if it cannot be told */
 	bool free_threaded;
 	bool musl;
 	char path[512];	   /* of the file with the interpreter, as the process sees it */
@@ -32,7 +32,8 @@ struct python_runtime {
 	uint64_t bias;	   /* user address - ELF address */
 	uint64_t text_start, text_end; /* user addresses of its executable mapping */
 	uint64_t runtime;  /* user address of _PyRuntime; 0 in 3.6 */
-	bool initialized;  /* its thread-specific key is known; else layout.key_addr is set */
+	bool initialized;  /* its thread-specific key is known; else layout.key_addr is set (with
+			    * glibc it then serves for keys below 32: detect again once it is made) */
 	struct python_layout layout; /* chain PYTHON_NONE: frames cannot be read, see 'reason' */
 	char reason[192];  /* one line, "" if frames can be read: "CPython 3.15 is not known to this
 			    * version of seep: native stacks only" */
@@ -55,7 +56,7 @@ const struct python_layout *python_layout_of(int minor, int patch);
 int python_open_file(pid_t pid, const struct proc_maps *maps, const struct python_runtime *runtime,
 		     struct err *err);
 
-/* Exactly 'bytes' of the process' memory at 'addr'. Returns 0, -ESRCH, -EFAULT. */
+/* Exactly 'bytes' of the process' memory at 'addr'. Returns 0, -ESRCH, -EFAULT, -EACCES. */
 int python_read_memory(pid_t pid, uint64_t addr, void *to, size_t bytes);
 
 #endif
