@@ -24,6 +24,7 @@
 #include "base/abi_types.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "elf/elf_copy.h"
 #include "elf/elf_file.h"
 #include "elf/symtab.h"
 #include "python/detect.h"
@@ -684,7 +685,8 @@ static int open_interpreter(struct survey *survey, struct err *err)
 
 	if (fd < 0)
 		return fd;
-	status = elf_file_open_fd(&survey->elf, fd, survey->runtime->path, err);
+	/* a copy: probes write breakpoints into every mapping of the file, ours as well */
+	status = elf_copy_open_loaded(&survey->elf, fd, survey->runtime->path, err);
 	if (status)
 		return status;
 	survey->symbols = symtab_new(&survey->elf, NULL);
