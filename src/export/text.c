@@ -583,7 +583,7 @@ static char *line_cell(const struct profile_frame *left, const struct profile_fr
 	size_t base = place ? utf8_columns(path_base(place)) + 2 : 0;
 	char *cell = NULL;
 
-	if (!place || base + NAME_COLUMNS_LEAST > width)
+	if (!place || !place[0] || base + NAME_COLUMNS_LEAST > width)
 		return place ? pair_cell(left->function, right, width) : NULL;
 	for (unsigned int drop = 0; drop < 4; drop++) {
 		_cleanup_free_ char *name = NULL, *pair = NULL, *end = NULL;

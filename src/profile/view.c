@@ -113,7 +113,8 @@ static bool is_start(const struct profile_frame *frame)
 {
 	static const char *const names[] = {"_start", "start_thread", "clone",	      "clone3",
 					    "__clone", "__clone3",    "thread_start"};
-	static const char *const modules[] = {"libc.so", "libc-2.", "libpthread", "ld-musl-"};
+	static const char *const modules[] = {"libc.so", "libc-2.", "libpthread", "ld-musl-",
+					      "libc.musl-"};
 
 	if (frame->python)
 		return false;

@@ -171,11 +171,16 @@ static void reports_look_as_they_did(void **state)
 
 static void sampled_reports_show_the_error(void **state)
 {
+	const struct render how = {
+	    .format = TEXT, .group = {.by = GROUP_TRACEBACK}, .lines = TEXT_TRACEBACKS};
+	_cleanup_free_ char *lines = NULL;
 	struct profile profile;
 
 	demo_write(test_path("sampled.seep"), true);
 	test_load(test_path("sampled.seep"), &profile);
 	assert_renders(&profile, GROUP_SITE, TEXT, 0, "sampled.txt");
+	lines = render_as(&profile, &how);
+	assert_golden("sampled-traceback.txt", lines);
 	profile_deinit(&profile);
 }
 

@@ -10,7 +10,9 @@
 
 #include "base/cleanup.h"
 #include "cli/verb.h"
+#include "export/text.h"
 #include "export/tracemalloc.h"
+#include "export/utf8.h"
 #include "profile/filter.h"
 #include "profile/group.h"
 #include "profile/rank.h"
@@ -746,6 +748,65 @@ static void the_command_line_chooses_the_view(void **state)
 	assert_reports("--by line --format json", "\"line\":42", "size=");
 }
 
+/* Stacks of two functions of Python and one of C, which they share, with names of all lengths. */
+static void names_write(const char *path, uint64_t seed)
+{
+	struct recording *recording = test_create(path, &test_meta);
+	char name[96], file[128];
+
+	put_worker(recording, 0, 811);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct profile_snapshot snapshot = {.time_ns = i * NS_PER_S};
+
+		recording_put_snapshot(recording, i, &snapshot);
+	}
+	for (uint32_t i = 0; i < 12; i++) {
+		uint32_t length = 1 + random_next(&seed) % 90, folder = random_next(&seed) % 100;
+		struct profile_frame frame = {
+		    .function = name, .file = file, .line = 97 + i, .python = true};
+
+		memset(name, 'n', sizeof(name));
+		name[length] = '\0';
+		name[length / 2] = '.';
+		memset(file, 'f', sizeof(file));
+		file[folder + 1 + random_next(&seed) % 20] = '\0';
+		file[folder] = '/';
+		frame.python = i < 8;
+		frame.file = i % 5 ? file : NULL;
+		recording_put_frame(recording, i < 8 ? PYTHON(i, 1) : NATIVE(1, i), &frame, 1);
+	}
+	for (uint32_t i = 0; i < 19; i++) {
+		const uint64_t frames[] = {NATIVE(1, 8 + random_next(&seed) % 4),
+					   PYTHON(random_next(&seed) % 8, 1),
+					   PYTHON(random_next(&seed) % 8, 1)};
+		uint32_t from = random_next(&seed) % 2;
+
+		recording_put_stack(recording, i, frames + from, 3 - from, false, 0);
+		recording_put_site(recording, i, 0, i % CLASS_COUNT, i);
+		put_point(recording, i, 1, 1 + i, 0, 1009, 0);
+	}
+	test_close(recording);
+}
+
+static void tables_fit_whatever_the_names_are(void **state)
+{
+	static const char *const words[] = {"", "--native", "--python", "--by function",
+					    "--by module"};
+
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		_cleanup_free_ char *text = NULL;
+		struct err err;
+
+		names_write(test_path("cli.seep"), seed);
+		assert_int_equal(report(words[seed % ARRAY_LEN(words)], &text, &err), EXIT_OK);
+		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+			if (utf8_columns(line) > TEXT_COLUMNS)
+				fail_msg("%s", line);
+			assert_true(line[strlen(line) - 1] != ' ');
+		}
+	}
+}
+
 static void the_command_line_filters(void **state)
 {
 	python_write(test_path("cli.seep"));
@@ -777,6 +838,7 @@ int main(void)
 	    cmocka_unit_test(options_that_do_not_go_together_are_refused),
 	    cmocka_unit_test(the_command_line_chooses_the_view),
 	    cmocka_unit_test(the_command_line_filters),
+	    cmocka_unit_test(tables_fit_whatever_the_names_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, test_folder_remove);
