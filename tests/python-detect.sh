@@ -258,16 +258,19 @@ deleted() { # the file of a running interpreter is removed
 }
 
 pyenv() {
-	local version
+	local version name
 	for version in "$HOME"/.pyenv/versions/3.*; do
 		[ -x "$version/bin/python3" ] || { skip "pyenv: none"; continue; }
-		case ${version##*/} in
-		*t) refused "pyenv ${version##*/}" 3 "CPython ${version##*/t} is built without the GIL \
-(free-threaded): native stacks only" "$version/bin/python3" "$script" ;;
+		name=${version##*/}
+		case $name in
+		*t)
+			refused "pyenv $name" "${name%t}" "CPython ${name%t} is built without the GIL \
+(free-threaded): native stacks only" "$version/bin/python3" "$script"
+			;;
 		*)
-			frames "pyenv ${version##*/}" "" "$version/bin/python3" "$script"
-			subinterpreter "pyenv ${version##*/}" "$version/bin/python3"
-			embedded "pyenv ${version##*/}" "$version"
+			frames "pyenv $name" "" "$version/bin/python3" "$script"
+			subinterpreter "pyenv $name" "$version/bin/python3"
+			embedded "pyenv $name" "$version"
 			;;
 		esac
 	done

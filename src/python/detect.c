@@ -74,7 +74,7 @@ static int read_pointer(pid_t pid, uint64_t addr, uint64_t *value)
 	return python_read_memory(pid, addr, value, sizeof(*value));
 }
 
-/* ---- what is being found out ------------------------------------------------------------------ */
+/* ---- what is being found out ----------------------------------------------------------------- */
 
 struct detection {
 	pid_t pid;
@@ -114,8 +114,8 @@ enum verdict {
 };
 
 /* A thread in the list: its slot holds its thread state, maybe that of another interpreter. */
-static enum verdict ask_thread(const struct detection *detection, const struct python_layout *layout,
-			       uint64_t tstate)
+static enum verdict ask_thread(const struct detection *detection,
+			       const struct python_layout *layout, uint64_t tstate)
 {
 	uint64_t thread, other, state;
 
@@ -216,7 +216,8 @@ static void place_key_later(struct detection *detection, uint64_t key_addr)
 	struct libc_place places[3];
 
 	libc_places(detection, places);
-	tss_place_later(&detection->runtime->layout, places[0].libc, places[0].musl_offset, key_addr);
+	tss_place_later(&detection->runtime->layout, places[0].libc, places[0].musl_offset,
+			key_addr);
 }
 
 /*
@@ -352,8 +353,8 @@ static void check_version(const struct python_version *version, struct python_ru
 	if (!version->major)
 		refuse(runtime, "a CPython whose version cannot be told: native stacks only");
 	else if (version->major != 3)
-		refuse(runtime, "CPython %d.%d is not supported: native stacks only", version->major,
-		       version->minor);
+		refuse(runtime, "CPython %d.%d is not supported: native stacks only",
+		       version->major, version->minor);
 	else if (!python_layout_of(version->minor, version->patch))
 		refuse(runtime,
 		       "CPython 3.%d is not known to this version of seep: native stacks only",
@@ -367,7 +368,8 @@ static void check_version(const struct python_version *version, struct python_ru
 	else if (version->development)
 		refuse(runtime, "CPython %s is a pre-release: native stacks only", version->text);
 	else if (version->contradiction[0])
-		refuse(runtime, "CPython %s contradicts its _Py_DebugOffsets (%s): native stacks only",
+		refuse(runtime,
+		       "CPython %s contradicts its _Py_DebugOffsets (%s): native stacks only",
 		       version->text, version->contradiction);
 	else if (version->minor >= 13 && !version->has_debug_offsets)
 		refuse(runtime, "CPython %s without _Py_DebugOffsets: native stacks only",

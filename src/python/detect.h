@@ -2,8 +2,8 @@
 /*
  * detect.h - is there a CPython in this process, which one, and where are its thread states?
  *
- * Nothing but the mapped files and the process' memory is looked at; .dynsym is enough of symbols; no
- * code in the target. Works for executables, libpython, embedding programs, other mount namespaces
+ * Nothing but the mapped files and the process' memory is looked at; no symbols beyond .dynsym are
+ * needed, no code runs in the target. Works for executables, libpython, embedding programs, other mount namespaces
  * (files are opened through /proc/PID/map_files).
  */
 #ifndef SEEP_PYTHON_DETECT_H
@@ -32,8 +32,8 @@ struct python_runtime {
 	uint64_t bias;	   /* user address - ELF address */
 	uint64_t text_start, text_end; /* user addresses of its executable mapping */
 	uint64_t runtime;  /* user address of _PyRuntime; 0 in 3.6 */
-	bool initialized;  /* its thread-specific key is known; else layout.key_addr is set (with
-			    * glibc it then serves for keys below 32: detect again once it is made) */
+	bool initialized;  /* its thread-specific key is known; else layout.key_addr is set (for
+			    * glibc's keys below 32: detect again once there is one) */
 	struct python_layout layout; /* chain PYTHON_NONE: frames cannot be read, see 'reason' */
 	char reason[192];  /* one line, "" if frames can be read: "CPython 3.15 is not known to this
 			    * version of seep: native stacks only" */

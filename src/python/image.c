@@ -180,7 +180,7 @@ static bool segment_bias(const Elf64_Phdr *segments, size_t count, const struct 
 		    region->file_offset < (segment->p_offset & ~(page - 1)) ||
 		    region->file_offset >= segment->p_offset + segment->p_filesz)
 			continue;
-		*bias = region->start - (region->file_offset - segment->p_offset + segment->p_vaddr);
+		*bias = region->start - region->file_offset + segment->p_offset - segment->p_vaddr;
 		return true;
 	}
 	return false;

@@ -32,11 +32,11 @@ void tss_place(struct python_layout *layout, enum tss_libc libc, uint16_t musl_o
 void tss_place_later(struct python_layout *layout, enum tss_libc libc, uint16_t musl_offset,
 		     uint64_t key_addr);
 
-/* Read the value in the slot of the thread whose fs base is 'thread'. Returns 0, -ESRCH, -EFAULT. */
+/* Read the slot of the thread whose fs base is 'thread'. Returns 0, -ESRCH, -EFAULT, -EACCES. */
 int tss_read(pid_t pid, const struct python_layout *layout, uint64_t thread, uint64_t *value);
 
-/* The pointer's offset as the code of musl's pthread_getspecific has it; TSS_MUSL_12 if it cannot be
- * told. 'region' is an index in 'maps'. */
+/* The pointer's offset, as the code of musl's pthread_getspecific in maps->items[region] has it;
+ * TSS_MUSL_12 if it cannot be told. */
 uint16_t tss_musl_offset(pid_t pid, const struct proc_maps *maps, size_t region);
 
 #endif

@@ -100,8 +100,9 @@ static void read_debug_offsets(const struct python_image *image, struct python_v
 	struct python_version told = {.patch = -1};
 	const uint8_t *data;
 
-	data = version->runtime ? elf_file_at_vaddr(&image->elf, version->runtime, PYTHON_DEBUG_BYTES)
-				: NULL;
+	if (!version->runtime)
+		return;
+	data = elf_file_at_vaddr(&image->elf, version->runtime, PYTHON_DEBUG_BYTES);
 	if (!data || memcmp(data, PYTHON_DEBUG_COOKIE, 8) ||
 	    !take_hex(&told, read_u64(data + PYTHON_DEBUG_VERSION)))
 		return;
@@ -161,7 +162,7 @@ static bool take_text(struct python_version *version, const char *text)
 	return true;
 }
 
-/* PY_VERSION may be the end of another text: the linker merges them. So look where the code does. */
+/* PY_VERSION may be the end of another text (the linker merges them): look where the code does. */
 static bool read_text(const struct python_image *image, struct python_version *version)
 {
 	struct reference reference;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * pydetect PID [THREAD...] - what seep finds out about a Python process, for tests/python-detect.sh:
+ * pydetect PID [THREAD...] - what is found out about a Python process, for tests/python-detect.sh:
  *
  *	version TEXT MINOR PATCH		or: none
  *	path FILE
@@ -9,8 +9,8 @@
  *	slot direct|indirect current|any	direct: not through a pointer
  *	eval START BYTES			user addresses, 3.6-3.9
  *
- * and for each THREAD (threading.get_ident() of that process; "-": they come on standard input, later)
- * its frames, leaf first, as tests/targets/frames.py prints them:
+ * and for each THREAD (threading.get_ident() of that process; "-": they come later, on standard
+ * input) its frames, leaf first, as tests/targets/frames.py prints them:
  *
  *	thread THREAD
  *	frame NAME FILE FIRST-LINE LASTI LINES-BYTES LINES-SUM CODE GLOBALS FIRST-TRACEABLE
@@ -33,7 +33,7 @@ struct walk {
 	struct python_layout layout;
 };
 
-/* ---- memory; a test wants to know at once what could not be read ------------------------------- */
+/* ---- memory; a test wants to know at once what could not be read ----------------------------- */
 
 static void read_bytes(const struct walk *walk, uint64_t addr, void *to, size_t bytes)
 {
@@ -132,7 +132,8 @@ static int64_t last_instruction(const struct walk *walk, const uint8_t *frame, u
 	return (int64_t)load_s32(frame + layout->frame_instr) * (layout->minor == 10 ? 2 : 1);
 }
 
-static void print_frame(const struct walk *walk, const uint8_t *frame, uint64_t code, bool *complete)
+static void print_frame(const struct walk *walk, const uint8_t *frame, uint64_t code,
+			bool *complete)
 {
 	const struct python_layout *layout = &walk->layout;
 	int64_t instruction = last_instruction(walk, frame, code);
@@ -161,7 +162,8 @@ static uint64_t first_frame(const struct walk *walk, uint64_t tstate)
 
 	if (layout->tstate_frame != PYTHON_OFFSET_NONE)
 		return read_u64(walk, tstate + layout->tstate_frame);
-	return read_u64(walk, read_u64(walk, tstate + layout->tstate_cframe) + layout->cframe_frame);
+	tstate = read_u64(walk, tstate + layout->tstate_cframe);
+	return read_u64(walk, tstate + layout->cframe_frame);
 }
 
 static void print_frames(const struct walk *walk, uint64_t tstate)

@@ -86,7 +86,8 @@ static void layouts_have_what_their_chain_needs(void **state)
 		assert_int_equal(layout->tstate_cframe != PYTHON_OFFSET_NONE, cframe);
 		assert_int_equal(layout->cframe_previous != PYTHON_OFFSET_NONE, cframe);
 		assert_int_equal(layout->cframe_frame != PYTHON_OFFSET_NONE, cframe && new);
-		assert_int_equal(layout->tstate_frame != PYTHON_OFFSET_NONE, minor != 11 && minor != 12);
+		assert_int_equal(layout->tstate_frame != PYTHON_OFFSET_NONE,
+				 minor != 11 && minor != 12);
 		assert_int_equal(layout->frame_owner != PYTHON_OFFSET_NONE, shim || minor == 11);
 		assert_int_equal(layout->frame_entry != PYTHON_OFFSET_NONE, minor == 11);
 		assert_int_equal(layout->code_adaptive != PYTHON_OFFSET_NONE, new);
@@ -239,9 +240,10 @@ static void broken_files_name_nothing_by_accident(void **state)
 			assert_int_equal(write(fd, bytes, length), length);
 			for (int i = 0; i < 7; i++) {
 				uint64_t value = next_random(&random);
+				size_t some = 1 + value % 8;
+				off_t at = next_random(&random) % 0x400;
 
-				assert_int_equal(pwrite(fd, &value, 1 + value % 8,
-							next_random(&random) % 0x400), 1 + value % 8);
+				assert_int_equal(pwrite(fd, &value, some, at), some);
 			}
 			if (dynsym_open(&exports, fd))
 				continue;
@@ -280,7 +282,7 @@ static void references_of_code_are_found(void **state)
 	assert_false(insn_next_reference(code, sizeof(code), 0x174d70, &offset, &reference));
 }
 
-/* ---- processes that look like a CPython ------------------------------------------------------- */
+/* ---- processes that look like a CPython ------------------------------------------------------ */
 
 struct fake {
 	pid_t pid;
@@ -455,7 +457,8 @@ static void key_that_is_not_made_is_left_to_be_found(void **state)
 
 static void static_key_of_3_6_is_found_in_the_code(void **state)
 {
-	struct fake_options options = {.minor = 6, .flags = "-DSTATIC_KEY -DVERSION='\"3.6.15\"' -s"};
+	struct fake_options options = {.minor = 6,
+				       .flags = "-DSTATIC_KEY -DVERSION='\"3.6.15\"' -s"};
 	struct fake fake;
 
 	build_fake(&options);
@@ -636,7 +639,8 @@ static void program_that_exports_nothing_is_found(void **state)
 
 static void musl_is_told_from_glibc(void **state)
 {
-	static const char *const flags[] = {"-DVERSION='\"3.9.2\"'", "-DVERSION='\"3.9.2\"' -static"};
+	static const char *const flags[] = {"-DVERSION='\"3.9.2\"'",
+					    "-DVERSION='\"3.9.2\"' -static"};
 
 	if (system("command -v musl-gcc >/dev/null")) {
 		print_message("skipped: no musl-gcc\n");
@@ -663,7 +667,8 @@ static void musl_is_told_from_glibc(void **state)
 /* A program with the interpreter in a library, as libpython is. */
 static void build_with_library(struct fake_options *options)
 {
-	options->flags = "-DVERSION='\"3.9.2\"' -DLIBRARY -shared -fPIC -Wl,-soname,libpython3.9.so.1.0";
+	options->flags = "-DVERSION='\"3.9.2\"' -DLIBRARY -shared -fPIC "
+			 "-Wl,-soname,libpython3.9.so.1.0";
 	options->name = "libpython3.9.so.1.0";
 	build_fake(options);
 	write_text("main.c", "extern int fake_main(int argc, char **argv);\n"
@@ -788,7 +793,8 @@ static void process_that_is_gone_is_said_so(void **state)
 
 static void binary_is_put_into_the_ranges(void **state)
 {
-	struct python_runtime runtime = {.layout = {.eval_first = {0x1234, 0}, .eval_bytes = {17, 0}}};
+	struct python_runtime runtime = {
+		.layout = {.eval_first = {0x1234, 0}, .eval_bytes = {17, 0}}};
 
 	python_set_binary(&runtime, 7);
 	assert_int_equal(runtime.layout.eval_first[0], 7ULL << FRAME_PC_BITS | 0x1234);
