@@ -21,7 +21,7 @@
 static const char fake_source[] =
     "#define NOTHING(call, args)\n"
     "#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
-    "#include <unistd.h>\n#include <sys/wait.h>\n"
+    "#include <unistd.h>\n#include <sys/wait.h>\n#include <signal.h>\n#include <sys/prctl.h>\n"
     "struct table { void *context; void *(*malloc)(void *, size_t);\n"
     "	void *(*calloc)(void *, size_t, size_t); void *(*realloc)(void *, void *, size_t);\n"
     "	void (*free)(void *, void *); };\n"
@@ -112,7 +112,8 @@ static const char fake_source[] =
     "int main(void)\n{\n	char letter;\n	int child;\n	setvbuf(stdout, NULL, _IONBF, 0);\n"
     "	printf(\"ready\\n\");\n"
     "	while (read(0, &letter, 1) == 1) {\n"
-    "		if (letter == 'f') { child = fork(); if (!child) { for (;;) pause(); }\n"
+    "		if (letter == 'f') { child = fork(); if (!child) {\n"
+    "				prctl(PR_SET_PDEATHSIG, SIGKILL); for (;;) pause(); }\n"
     "			printf(\"%d\\n\", child); continue; }\n"
     "		if (letter != 'a') { set(letter); printf(\"done\\n\"); continue; }\n"
     "		printf(\"%s %lu\\n\", use() ? \"right\" : \"wrong\", traced); }\n"

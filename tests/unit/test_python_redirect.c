@@ -291,6 +291,31 @@ static void failed_write_undoes_those_before(void **state)
 	fake_end(&fake);
 }
 
+/* Another one came at the same time and has not written yet: the last to leave cannot be us. */
+static void failed_write_is_undone_beside_others(void **state)
+{
+	char name[NAME_BYTES_MAX];
+	struct fake fake;
+
+	start(&fake);
+	assert_int_equal(check_writes(NULL), 0);
+	for (int i = 2; i <= 1 + SLOTS; i++) {
+		struct record record = {fake.pid, fake.info.start_time_ns};
+		struct python_redirect *redirect;
+		int other;
+
+		name_lock(&record, name);
+		other = lock_shared(name, NULL);
+		assert_true(other >= 0);
+		writes_until_failure = i;
+		errno = EIO;
+		assert_true(try_redirect(&fake, &redirect, NULL) < 0);
+		assert_int_equal(nops(&fake), 0);
+		close(other);
+	}
+	fake_end(&fake);
+}
+
 static void no_permission_is_one_line(void **state)
 {
 	struct fake fake;
@@ -369,6 +394,60 @@ static void last_of_two_restores(void **state)
 	assert_int_equal(python_redirect_end(first, NULL), SLOTS);
 	assert_int_equal(nops(&fake), 0);
 	assert_int_equal(lock_count(), 0);
+	fake_end(&fake);
+}
+
+static void *come(void *argument)
+{
+	const struct fake *fake = argument;
+	struct python_redirect *redirect = NULL;
+
+	return try_redirect(fake, &redirect, NULL) ? NULL : redirect;
+}
+
+/* Somebody waits for a lock of our process, in a line as "5: -> FLOCK ADVISORY READ pid ..." */
+static bool somebody_waits(void)
+{
+	FILE *file = fopen("/proc/locks", "r");
+	char line[256];
+	bool found = false;
+
+	while (fgets(line, sizeof(line), file)) {
+		int pid;
+
+		found |= sscanf(line, "%*d: -> FLOCK %*s %*s %d", &pid) == 1 && pid == getpid();
+	}
+	fclose(file);
+	return found;
+}
+
+static void who_waited_for_the_last_to_leave_has_a_new_lock(void **state)
+{
+	char name[NAME_BYTES_MAX], path[512];
+	struct python_redirect *redirect;
+	struct record record;
+	pthread_t thread;
+	struct fake fake;
+	void *came;
+	int fd;
+
+	start(&fake);
+	record = (struct record){fake.pid, fake.info.start_time_ns};
+	name_lock(&record, name);
+	snprintf(path, sizeof(path), "%s/%s", locks, name);
+	fd = lock_shared(name, NULL);
+	assert_int_equal(lock(fd, LOCK_EX), 0);
+	assert_int_equal(pthread_create(&thread, NULL, come, &fake), 0);
+	while (!somebody_waits())
+		usleep(1000);
+	assert_int_equal(unlink(path), 0);
+	close(fd);
+	pthread_join(thread, &came);
+	assert_non_null(came);
+	assert_int_equal(lock_count(), 1);
+	redirect = redirected(&fake);
+	assert_int_equal(python_redirect_end(came, NULL), 0);
+	assert_int_equal(python_redirect_end(redirect, NULL), SLOTS);
 	fake_end(&fake);
 }
 
@@ -641,9 +720,11 @@ int main(void)
 	    CASE(nop_may_have_a_breakpoint),
 	    CASE(slot_that_holds_something_else_is_refused),
 	    CASE(failed_write_undoes_those_before),
+	    CASE(failed_write_is_undone_beside_others),
 	    CASE(no_permission_is_one_line),
 	    CASE(lock_file_says_how_to_restore),
 	    CASE(last_of_two_restores),
+	    CASE(who_waited_for_the_last_to_leave_has_a_new_lock),
 	    CASE(coming_and_going_at_the_same_time_is_no_race),
 	    CASE(directory_of_others_is_refused),
 	    CASE(killed_one_is_recovered_by_the_next),
