@@ -276,23 +276,43 @@ static char *place_fit(const char *place, size_t name_columns, size_t width)
 	return elide_path(place, room > least ? room : least);
 }
 
+/* "Table.append" -> "append" */
+static const char *name_short(const char *function)
+{
+	const char *dot = strrchr(function, '.');
+
+	return dot && dot[1] ? dot + 1 : function;
+}
+
+/* The name to show beside a place: of Python without its class when only so both stay whole. */
+static const char *name_beside(const struct profile_frame *frame, const char *place, size_t width)
+{
+	size_t least = utf8_columns(path_base(place)) + (strchr(place, '/') ? 2 : 0);
+
+	if (frame->python && utf8_columns(frame->function) + 2 + least > width)
+		return name_short(frame->function);
+	return frame->function;
+}
+
 /* Function and place in 'width' columns. */
 static char *name_cell(const struct profile_frame *frame, size_t width)
 {
 	_cleanup_free_ char *place = place_of(frame), *short_place = NULL, *name = NULL;
+	const char *function;
 	char *cell = NULL;
 
 	if (!place)
 		return NULL;
 	if (!place[0] || !strcmp(place, frame->function))
 		return name_fit(frame->function, width);
+	function = name_beside(frame, place, width);
 	/* an offset says less than the name: all of it or nothing */
 	if (!frame->file && utf8_columns(frame->function) + 2 + utf8_columns(place) > width)
 		return name_fit(frame->function, width);
-	short_place = place_fit(place, utf8_columns(frame->function), width);
+	short_place = place_fit(place, utf8_columns(function), width);
 	if (!short_place)
 		return NULL;
-	name = name_fit(frame->function, width - utf8_columns(short_place) - 2);
+	name = name_fit(function, width - utf8_columns(short_place) - 2);
 	if (!name || asprintf(&cell, "%s  %s", name, short_place) < 0)
 		return NULL;
 	return cell;
@@ -553,14 +573,6 @@ static char *pair_cell(const char *wrapper, const struct profile_frame *caller, 
 	return end && asprintf(&cell, "%s  %s", pair, end) >= 0 ? cell : NULL;
 }
 
-/* "Table.append" -> "append" */
-static const char *name_short(const char *function)
-{
-	const char *dot = strrchr(function, '.');
-
-	return dot && dot[1] ? dot + 1 : function;
-}
-
 /* As much of a place as fits, at least its last name. */
 static char *place_end(const char *place, size_t room)
 {
@@ -571,10 +583,23 @@ static char *place_end(const char *place, size_t room)
 		   : elide_path(place, room);
 }
 
+/* What stands left of '<': of a C function without a name its library, "_json" for
+ * "_json.cpython-311-x86_64-linux-gnu.so+0x4df2". NULL when memory is out. */
+static char *left_name(const struct profile_frame *left, unsigned int drop)
+{
+	const char *name = drop < 2 || !left->python ? left->function : name_short(left->function);
+	char *text;
+
+	if (left->module && strstr(name, "+0x"))
+		return strndup(path_base(left->module), strcspn(path_base(left->module), "."));
+	if (drop || !left->python || !left->line)
+		return strdup(name);
+	return asprintf(&text, "%s:%u", name, left->line) < 0 ? NULL : text;
+}
+
 /*
  * "SSL_new < connect  client.py:42": of a line of Python, file and line are what a person needs
- * most. What does not fit goes in this order: the line of the left name, classes, middles. 'left' is
- * a function, of Python when it has a line.
+ * most. What does not fit goes in this order: the line of the left name, classes, middles.
  */
 static char *line_cell(const struct profile_frame *left, const struct profile_frame *right,
 		       size_t width)
@@ -586,16 +611,10 @@ static char *line_cell(const struct profile_frame *left, const struct profile_fr
 	if (!place || !place[0] || base + NAME_COLUMNS_LEAST > width)
 		return place ? pair_cell(left->function, right, width) : NULL;
 	for (unsigned int drop = 0; drop < 4; drop++) {
-		_cleanup_free_ char *name = NULL, *pair = NULL, *end = NULL;
+		_cleanup_free_ char *name = left_name(left, drop), *pair = NULL, *end = NULL;
 		const char *to = drop < 2 ? right->function : name_short(right->function);
-		const char *from = drop < 2 || !left->python ? left->function
-							     : name_short(left->function);
 		size_t room = drop < 3 ? SIZE_MAX / 2 : width - base;
 
-		if (drop || !left->python || !left->line)
-			name = strdup(from);
-		else if (asprintf(&name, "%s:%u", from, left->line) < 0)
-			name = NULL;
 		pair = name ? pair_fit(name, to, room) : NULL;
 		if (!pair)
 			return NULL;
