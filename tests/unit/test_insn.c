@@ -232,6 +232,17 @@ static void only_a_test_of_the_argument_for_null_is_passed(void **state)
 	assert_site("\x48\x85\xff\x74\x4f\x48\x85\xff\x74\x4a\x55\xc3", freeing, 8, true);
 }
 
+/* free(context, pointer), as CPython's tables have it */
+static void null_test_of_another_argument_is_passed(void **state)
+{
+	struct probe_needs needs = {.arg_mask = 2, .null_may_skip = true, .null_argument = 1};
+
+	/* test %rsi,%rsi; je; push */
+	assert_site("\x48\x85\xf6\x74\x4f\x55\xc3", needs, 5, true);
+	/* test %rdi,%rdi; je; push */
+	assert_site("\x48\x85\xff\x74\x4f\x55\xc3", needs, 3, true);
+}
+
 static void jump_of_the_null_test_into_the_region_ends_it(void **state)
 {
 	/* test %rdi,%rdi; je 6f; clc; 6: push */
@@ -505,6 +516,7 @@ int main(void)
 	    cmocka_unit_test(null_test_of_free_is_passed),
 	    cmocka_unit_test(null_test_is_not_passed_by_who_must_see_null),
 	    cmocka_unit_test(only_a_test_of_the_argument_for_null_is_passed),
+	    cmocka_unit_test(null_test_of_another_argument_is_passed),
 	    cmocka_unit_test(jump_of_the_null_test_into_the_region_ends_it),
 	    cmocka_unit_test(moved_argument_is_followed),
 	    cmocka_unit_test(every_register_is_numbered_as_dwarf_does),

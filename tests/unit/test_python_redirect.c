@@ -300,7 +300,8 @@ static void failed_write_is_undone_beside_others(void **state)
 	start(&fake);
 	assert_int_equal(check_writes(NULL), 0);
 	for (int i = 2; i <= 1 + SLOTS; i++) {
-		struct record record = {fake.pid, fake.info.start_time_ns};
+		struct record record = {.pid = fake.pid,
+					.start_time_ns = fake.info.start_time_ns};
 		struct python_redirect *redirect;
 		int other;
 
@@ -432,7 +433,7 @@ static void who_waited_for_the_last_to_leave_has_a_new_lock(void **state)
 	int fd;
 
 	start(&fake);
-	record = (struct record){fake.pid, fake.info.start_time_ns};
+	record = (struct record){.pid = fake.pid, .start_time_ns = fake.info.start_time_ns};
 	name_lock(&record, name);
 	snprintf(path, sizeof(path), "%s/%s", locks, name);
 	fd = lock_shared(name, NULL);
