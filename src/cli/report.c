@@ -32,11 +32,11 @@ enum report_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_FOLDED };
 enum report_sort { SORT_AUTO, SORT_GROWTH, SORT_LIVE, SORT_ALLOC };
 
 struct report_options {
-	uint32_t format; /* enum report_format */
-	uint32_t by;	 /* enum group_by */
-	uint32_t sort;	 /* enum report_sort */
-	uint32_t value;	 /* enum folded_value */
-	const char *top; /* a count; NULL: as many as fit the format */
+	uint32_t format;       /* enum report_format */
+	uint32_t by;	       /* enum group_by */
+	uint32_t sort;	       /* enum report_sort */
+	uint32_t value;	       /* enum folded_value */
+	const char *top;       /* a count; NULL: as many as fit the format */
 	const char *traceback; /* a count; NULL: not given */
 	uint64_t min_growth;
 	bool python, native, merge_processes, all_frames;
@@ -232,9 +232,9 @@ static int report_write(const struct report *report, const struct profile *whole
 			const struct profile *shown, struct err *err)
 {
 	const struct report_options *options = report->options;
-	const struct rank_options order = {
-	    options->sort == SORT_AUTO ? RANK_GROWTH : options->sort - SORT_GROWTH,
-	    options->min_growth};
+	const struct rank_options order = {options->sort == SORT_AUTO ? RANK_GROWTH
+								      : options->sort - SORT_GROWTH,
+					   options->min_growth};
 	_cleanup_(ranking_free) struct ranking ranking = {0};
 	struct export_input input = {shown, &ranking, report->limit, whole, &report->rest};
 	struct output output;

@@ -15,10 +15,10 @@ struct ranking;
 struct view_rest;
 
 struct export_input {
-	const struct profile *profile; /* of the sites in the ranking: a view, grouped when they are */
+	const struct profile *profile; /* of the sites in the ranking: a view, or groups */
 	const struct ranking *ranking;
-	size_t limit;		     /* sites written, from the first; SIZE_MAX: all */
-	const struct profile *whole; /* as recorded: the totals of the processes are its */
+	size_t limit;		      /* sites written, from the first; SIZE_MAX: all */
+	const struct profile *whole;  /* as recorded: the totals of the processes are its */
 	const struct view_rest *rest; /* what a filter left out; NULL: there was none */
 };
 

@@ -5,8 +5,8 @@
  * Sites are in the order of the ranking and written one by one, so that memory does not grow with
  * their number. Bytes and blocks are rounded to integers. Names that are not valid UTF-8 have the
  * wrong bytes replaced by U+FFFD. 'error_bytes' is one standard deviation of 'growth_bytes';
- * 'growth_bytes_per_s' the robust slope (profile/rank.h). A site that is merged across processes has
- * 'pid' null and 'pids', an array. 'filtered' is there when a filter was given.
+ * 'growth_bytes_per_s' the robust slope (profile/rank.h). A site that is merged across processes
+ * has 'pid' null and 'pids', an array. 'filtered' is there when a filter was given.
  */
 #ifndef SEEP_EXPORT_JSON_H
 #define SEEP_EXPORT_JSON_H

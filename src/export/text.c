@@ -418,7 +418,8 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 /*
  * The place of a row in its stack. It is named by frame 'at': "xmalloc  src/x.c:7", or where others
  * have the same name with the caller that tells them apart: "xmalloc < parse_line  src/y.c:9". A
- * native call that Python made is named with the line that made it: "SSL_new < connect  client.py:42".
+ * native call that Python made is named with the line that made it:
+ * "SSL_new < connect  client.py:42".
  */
 struct row {
 	const struct profile *profile;
@@ -866,9 +867,9 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 		rest_of_filter_print(out, input->rest);
 	fputc('\n', out);
 	if (!ranking->count) {
-		fputs(ranking->left_out			? "no site grew that much\n"
+		fputs(ranking->left_out			  ? "no site grew that much\n"
 		      : input->rest && input->rest->sites ? "no site passes the filter\n"
-							: "no allocation was seen\n",
+							  : "no allocation was seen\n",
 		      out);
 		return 0;
 	}

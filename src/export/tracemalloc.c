@@ -12,10 +12,10 @@
 #include "profile/rank.h"
 #include "profile/verdict.h"
 
-#define SIZE_MAX_BYTES 64
+#define SIZE_TEXT_MAX 64
 
 /* _format_size(): three digits below 100 of a unit, else up to 10 * 1024 of it; TiB is the last. */
-static const char *size_format(double size, bool sign, char text[SIZE_MAX_BYTES])
+static const char *size_format(double size, bool sign, char text[SIZE_TEXT_MAX])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	const size_t last = ARRAY_LEN(units) - 1;
@@ -25,7 +25,7 @@ static const char *size_format(double size, bool sign, char text[SIZE_MAX_BYTES]
 
 		if (!tenths && fabs(size) >= 10 * 1024 && i < last)
 			continue;
-		snprintf(text, SIZE_MAX_BYTES, sign ? "%+.*f %s" : "%.*f %s", tenths, size,
+		snprintf(text, SIZE_TEXT_MAX, sign ? "%+.*f %s" : "%.*f %s", tenths, size,
 			 units[i]);
 		return text;
 	}
@@ -156,7 +156,7 @@ static void extras_print(FILE *out, const struct export_input *input,
 {
 	const struct profile_site *site = ranked->site;
 	const struct profile *profile = input->profile;
-	char error[SIZE_MAX_BYTES];
+	char error[SIZE_TEXT_MAX];
 
 	if (ranked->error_bytes > 0)
 		fprintf(out, ", error=%s", size_format(round(ranked->error_bytes), false, error));
@@ -179,7 +179,7 @@ static void statistic_print(FILE *out, const struct export_input *input,
 	static const struct profile_frame nothing = {.function = "[no frames]"};
 	const struct profile_site *site = ranked->site;
 	struct figures figures = figures_of(ranked);
-	char size[SIZE_MAX_BYTES], diff[SIZE_MAX_BYTES], average[SIZE_MAX_BYTES];
+	char size[SIZE_TEXT_MAX], diff[SIZE_TEXT_MAX], average[SIZE_TEXT_MAX];
 
 	frame_print(out, site->frame_count
 			     ? &input->profile->frames[site->frames[site->frame_count - 1]]

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tracemalloc.h - groups by file, line or traceback as Python's tracemalloc prints the difference of
- * two snapshots: StatisticDiff.__str__ and Traceback.format of Lib/tracemalloc.py, without source
- * lines and with function names.
+ * tracemalloc.h - groups by file, line or traceback as Python's tracemalloc prints the difference
+ * of two snapshots: StatisticDiff.__str__ and Traceback.format of Lib/tracemalloc.py, without
+ * source lines and with function names.
  *
  *	/srv/app.py:42: size=940 KiB (+940 KiB), count=8106 (+8106), average=119 B
  *
@@ -25,8 +25,8 @@
  */
 void tracemalloc_sort(const struct profile *profile, struct ranking *ranking);
 
-/* The first 'rows' of the ranking, one line each; with 'tracebacks' followed by their frames, oldest
- * first. */
+/* The first 'rows' of the ranking, one line each; with 'tracebacks' followed by their frames,
+ * oldest first. */
 void tracemalloc_print(FILE *out, const struct export_input *input, size_t rows, bool tracebacks);
 
 #endif

@@ -128,8 +128,7 @@ static int grouping_add(struct grouping *grouping, uint32_t index)
 	if (grouping->options->by == GROUP_PROCESS) {
 		status = grouping_take_process(grouping, site);
 	} else if (!site->frame_count) {
-		status = grouping_take(grouping,
-				       (struct profile_frame){.function = "[no frames]"});
+		status = grouping_take(grouping, (struct profile_frame){.function = "[no frames]"});
 	} else {
 		uint32_t naming = naming_find(grouping, site);
 		uint32_t frame = site->frames[naming];

@@ -10,8 +10,8 @@
  *	line		its file and line, whatever the function (a lambda, a template)
  *	file		its file; the module where no source file is known
  *	module		site_leaf_frame(): the library of native code, the file of Python's
- *	traceback	the lines of the most recent Python frames; of all frames from the naming one
- *			on in stacks without
+ *	traceback	the lines of the most recent Python frames; in stacks without, of all
+ *			from the naming one on
  *	process		"COMM (pid N)"
  */
 #ifndef SEEP_PROFILE_GROUP_H

@@ -84,8 +84,8 @@ static bool merger_allocate(struct merger *merger)
 	merger->group_of = calloc(from->site_count + 1UL, sizeof(uint32_t));
 	merger->change = calloc(from->snapshot_count + 1UL, sizeof(*merger->change));
 	merger->changed = calloc(from->snapshot_count + 1UL, sizeof(bool));
-	return to->arena && to->sites && merger->frame_keys && merger->nodes &&
-	       merger->site_keys && merger->group_of && merger->change && merger->changed;
+	return to->arena && to->sites && merger->frame_keys && merger->nodes && merger->site_keys &&
+	       merger->group_of && merger->change && merger->changed;
 }
 
 struct merger *merger_new(const struct profile *from, struct profile *to, enum merge_how how)

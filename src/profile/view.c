@@ -39,15 +39,8 @@ static bool begins_with_any(const char *text, const char *const *prefixes, size_
 static bool is_wrapper(const struct profile_frame *frame)
 {
 	static const char *const prefixes[] = {
-	    "operator new(",
-	    "operator new[](",
-	    "std::",
-	    "__gnu_cxx::",
-	    "alloc::alloc::",
-	    "alloc::raw_vec::",
-	    "__rust_alloc",
-	    "__rdl_alloc",
-	    "__rg_alloc",
+	    "operator new(",	"operator new[](", "std::",	  "__gnu_cxx::", "alloc::alloc::",
+	    "alloc::raw_vec::", "__rust_alloc",	   "__rdl_alloc", "__rg_alloc",
 	};
 
 	if (frame->python)
@@ -64,8 +57,8 @@ static bool is_bridge(const struct profile_frame *frame)
 {
 	static const char *const modules[] = {"_ctypes.", "libffi.so", "_cffi_backend."};
 
-	return frame->module && begins_with_any(path_base(frame->module), modules,
-						ARRAY_LEN(modules));
+	return frame->module &&
+	       begins_with_any(path_base(frame->module), modules, ARRAY_LEN(modules));
 }
 
 static const struct profile_frame *frame_at(const struct profile *profile,
@@ -111,8 +104,8 @@ uint32_t site_called_frame(const struct profile *profile, const struct profile_s
  * the names of these functions: the library tells as well. */
 static bool is_start(const struct profile_frame *frame)
 {
-	static const char *const names[] = {"_start", "start_thread", "clone",	      "clone3",
-					    "__clone", "__clone3",    "thread_start"};
+	static const char *const names[] = {"_start",  "start_thread", "clone",	      "clone3",
+					    "__clone", "__clone3",     "thread_start"};
 	static const char *const modules[] = {"libc.so", "libc-2.", "libpthread", "ld-musl-",
 					      "libc.musl-"};
 
@@ -129,8 +122,8 @@ static bool is_start(const struct profile_frame *frame)
 
 /* How much of a stack a person is shown. */
 struct stack_shape {
-	bool python; /* has Python frames */
-	bool bare;   /* without internal frames and the start nothing would be left */
+	bool python;	/* has Python frames */
+	bool bare;	/* without internal frames and the start nothing would be left */
 	uint32_t start; /* the first of the frames at the root that only start things */
 };
 
@@ -172,8 +165,7 @@ uint32_t site_naming_frame(const struct profile *profile, const struct profile_s
 	return python < site->frame_count ? python : site_leaf_frame(profile, site, false);
 }
 
-static bool frame_shows(const struct profile_frame *frame, uint32_t index,
-			struct stack_shape shape)
+static bool frame_shows(const struct profile_frame *frame, uint32_t index, struct stack_shape shape)
 {
 	if (shape.python)
 		return !frame->internal && index < shape.start;

@@ -335,34 +335,42 @@ static const struct {
 #undef IN_PYTHON
 };
 
-#define PYTHON_ROOT VECTOR, RUN, MODULE, EVAL, MAIN, LIBC_MAIN, START
+#define PYTHON_STACKS	 10
+#define PYTHON_SHRINKS	 (PYTHON_STACKS - 1) /* frees 37 blocks in each snapshot */
+#define PYTHON_SNAPSHOTS 31
+#define PYTHON_ROOT	 VECTOR, RUN, MODULE, EVAL, MAIN, LIBC_MAIN, START
 
 /* Stacks of the Python recording, leaf first; process 0 has all of them, process 1 some. */
 static const struct {
-	uint8_t frames[24];
 	uint8_t alloc_class;
-	uint32_t blocks, first; /* in each snapshot; at the first one */
 	uint32_t block_bytes;
-	uint32_t other_blocks; /* in each snapshot of process 1; 0: it has no such site */
-} python_stacks[] = {
-    {{LIST_RESIZE, EVAL, APPEND_ROW, HANDLE, PYTHON_ROOT, END}, CLASS_PYTHON, 211, 0, 1031, 101},
-    {{DICT_RESIZE, EVAL_LATER, APPEND_ROW_LATER, HANDLE, PYTHON_ROOT, END},
-     CLASS_PYTHON, 13, 0, 1009, 3},
-    {{LIST_RESIZE, EVAL, APPEND_LAMBDA, HANDLE, PYTHON_ROOT, END}, CLASS_PYTHON, 7, 0, 61, 0},
-    {{LIST_RESIZE, EVAL, APPEND_ROW, HANDLE_LATER, PYTHON_ROOT, END}, CLASS_PYTHON, 5, 0, 59, 0},
-    {{ZALLOC, SSL_NEW, SSL_CALL, EVAL, CONNECT, HANDLE, PYTHON_ROOT, END},
-     CLASS_MALLOC, 3, 0, 6007, 2},
-    {{LIST_RESIZE, EVAL, WALK, EVAL, WALK, WALK, HANDLE, PYTHON_ROOT, END},
-     CLASS_PYTHON, 17, 0, 71, 0},
-    {{LIST_RESIZE, EVAL, CONSUME, BOOTSTRAP, VECTOR, LIBC_THREAD, CLONE3, END},
-     CLASS_PYTHON, 11, 0, 89, 0},
-    {{INITIALIZE, MAIN, LIBC_MAIN, START, END}, CLASS_PYTHON, 0, 19, 4099, 0},
-    {{PUMP_READ, PUMP_LOOP, LIBC_THREAD, CLONE3, END}, CLASS_MALLOC, 1, 0, 8191, 0},
-    {{LIST_RESIZE, EVAL, EVICT, HANDLE, PYTHON_ROOT, END}, CLASS_PYTHON, 0, 1201, 73, 0},
+	uint32_t first, blocks; /* at the first snapshot, and in each */
+	uint32_t other_blocks;	/* in each snapshot of process 1; 0: it has no such site */
+	uint8_t frames[24];
+} python_stacks[PYTHON_STACKS] = {
+#define STACK(class, bytes, at_first, each, other, ...)                                            \
+	{                                                                                          \
+		class, bytes, at_first, each, other,                                               \
+		{                                                                                  \
+			__VA_ARGS__, END                                                           \
+		}                                                                                  \
+	}
+    STACK(CLASS_PYTHON, 1031, 0, 211, 101, LIST_RESIZE, EVAL, APPEND_ROW, HANDLE, PYTHON_ROOT),
+    STACK(CLASS_PYTHON, 1009, 0, 13, 3, DICT_RESIZE, EVAL_LATER, APPEND_ROW_LATER, HANDLE,
+	  PYTHON_ROOT),
+    STACK(CLASS_PYTHON, 61, 0, 7, 0, LIST_RESIZE, EVAL, APPEND_LAMBDA, HANDLE, PYTHON_ROOT),
+    STACK(CLASS_PYTHON, 59, 0, 5, 0, LIST_RESIZE, EVAL, APPEND_ROW, HANDLE_LATER, PYTHON_ROOT),
+    STACK(CLASS_MALLOC, 6007, 0, 3, 2, ZALLOC, SSL_NEW, SSL_CALL, EVAL, CONNECT, HANDLE,
+	  PYTHON_ROOT),
+    STACK(CLASS_PYTHON, 71, 0, 17, 0, LIST_RESIZE, EVAL, WALK, EVAL, WALK, WALK, HANDLE,
+	  PYTHON_ROOT),
+    STACK(CLASS_PYTHON, 89, 0, 11, 0, LIST_RESIZE, EVAL, CONSUME, BOOTSTRAP, VECTOR, LIBC_THREAD,
+	  CLONE3),
+    STACK(CLASS_PYTHON, 4099, 19, 0, 0, INITIALIZE, MAIN, LIBC_MAIN, START),
+    STACK(CLASS_MALLOC, 8191, 0, 1, 0, PUMP_READ, PUMP_LOOP, LIBC_THREAD, CLONE3),
+    STACK(CLASS_PYTHON, 73, 1201, 0, 0, LIST_RESIZE, EVAL, EVICT, HANDLE, PYTHON_ROOT),
+#undef STACK
 };
-#define PYTHON_STACKS	(sizeof(python_stacks) / sizeof(python_stacks[0]))
-#define PYTHON_SHRINKS	(PYTHON_STACKS - 1) /* frees 37 blocks in each snapshot */
-#define PYTHON_SNAPSHOTS 31
 
 static void put_worker(struct recording *recording, uint32_t id, pid_t pid)
 {

@@ -507,8 +507,9 @@ static void groups_sum_points_and_ages(void **state)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		struct site_totals sum;
 
-		assert_int_equal(profile_group(&profile, &(struct group_options){.by = all[i]}, &grouped,
-					       NULL), 0);
+		assert_int_equal(
+		    profile_group(&profile, &(struct group_options){.by = all[i]}, &grouped, NULL),
+		    0);
 		assert_int_equal(grouped.site_count, 2); /* classes stay apart */
 		sum = profile_site_at(&grouped.sites[0], profile.snapshot_count - 1);
 		assert_true(fabs(sum.alloc_bytes - ends[0].alloc_bytes - ends[1].alloc_bytes) < 1);

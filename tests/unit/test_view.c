@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * test_view.c - what is hidden, merged and filtered of stacks, and that tracemalloc itself, given the
- * same blocks, prints the same lines.
+ * test_view.c - what is hidden, merged and filtered of stacks, and that tracemalloc itself, given
+ * the same blocks, prints the same lines.
  */
 #include <errno.h>
 #include <math.h>
@@ -118,13 +118,14 @@ static void the_interpreters_own_frames_are_hidden(void **state)
 	static const struct {
 		const char *stack, *plain, *python;
 	} cases[] = {
-	    {"int:list_resize int:eval py:append py:handle int:vector int:main libc.so.6:start_call "
+	    {"int:list_resize int:eval py:append py:handle int:vector int:main "
+	     "libc.so.6:start_call "
 	     "int:_start",
 	     "append handle", "append handle"},
 	    /* a thread; of a stripped musl, too */
 	    {"int:eval py:run int:thread libc.so.6:start_thread libc.so.6:clone3", "run", "run"},
-	    {"int:eval py:run int:thread ld-musl-x86_64.so.1:start ld-musl-x86_64.so.1:clone", "run",
-	     "run"},
+	    {"int:eval py:run int:thread ld-musl-x86_64.so.1:start ld-musl-x86_64.so.1:clone",
+	     "run", "run"},
 	    /* C between Python frames, and below them */
 	    {"ext.so:pump py:f int:eval libc.so.6:qsort ext.so:sort int:eval py:main int:vector "
 	     "libc.so.6:__libc_start_call_main",
@@ -238,8 +239,7 @@ static void workers_are_merged_with_their_pids(void **state)
 	assert_int_equal(view.sites[0].pid_count, 2);
 	assert_int_equal(view.sites[0].pids[0], 811);
 	assert_int_equal(view.sites[0].pids[1], 821);
-	assert_true(profile_site_at(&view.sites[0], 30).alloc_blocks ==
-		    30 * (211 + 13 + 101 + 3));
+	assert_true(profile_site_at(&view.sites[0], 30).alloc_blocks == 30 * (211 + 13 + 101 + 3));
 	assert_int_equal(profile_group(&view, &by_file, &grouped, NULL), 0);
 	assert_int_equal(grouped.sites[0].pid_count, 2);
 	profile_deinit(&grouped);
@@ -387,7 +387,8 @@ static void every_view_has_the_same_totals(void **state)
 /* Reads "OLD NEW BYTES FILE:LINE ...", most recent frame first, and prints what compare_to says. */
 static const char compare_py[] =
     "import sys, tracemalloc as t\n"
-    "key, nframe, all_frames, path = sys.argv[1], int(sys.argv[2]), sys.argv[3] == '1', sys.argv[4]\n"
+    "key, nframe, all_frames, path = sys.argv[1], int(sys.argv[2]), sys.argv[3] == '1', "
+    "sys.argv[4]\n"
     "filters = []\n"
     "for word in sys.argv[5:]:\n"
     "    name, colon, line = word[1:].rpartition(':')\n"
@@ -407,11 +408,42 @@ static const char compare_py[] =
     "        print('\\n'.join(s.traceback.format()))\n";
 
 static const uint64_t borders[] = {
-    1,	     97,      99,      100,	101,	   1023,       1024,	   1031,	10239,
-    10240,   10241,   10243,   102399,	102400,	   102401,     102348,	   102349,	1048576,
-    9999991, 10485759, 10485760, 10485761, 104857599, 104857600, 104857601, 10737418239, 10737418240,
-    10737418241, 107374182399, 107374182400, 10995116277759, 10995116277760, 10995116277761,
-    109951162777600, 11258999068426241, 103079215103,
+    1,
+    97,
+    99,
+    100,
+    101,
+    1023,
+    1024,
+    1031,
+    10239,
+    10240,
+    10241,
+    10243,
+    102399,
+    102400,
+    102401,
+    102348,
+    102349,
+    1048576,
+    9999991,
+    10485759,
+    10485760,
+    10485761,
+    104857599,
+    104857600,
+    104857601,
+    10737418239,
+    10737418240,
+    10737418241,
+    107374182399,
+    107374182400,
+    10995116277759,
+    10995116277760,
+    10995116277761,
+    109951162777600,
+    11258999068426241,
+    103079215103,
 };
 
 /* One process; live blocks before and after; frames of fake files, some of them compiled. */
@@ -419,8 +451,9 @@ static void lines_write(const char *path, const char *rows, uint64_t seed)
 {
 	struct recording *recording = test_create(path, &test_meta);
 	_cleanup_fclose_ FILE *out = fopen(rows, "w");
-	static const char *const files[] = {"/srv/app.py",  "/srv/lib/pool.py", "/srv/lib/old.pyc",
-					    "<string>", "/usr/lib/a[1].py", ".conf.py",	    "/srv/a\\b.py"};
+	static const char *const files[] = {"/srv/app.py", "/srv/lib/pool.py", "/srv/lib/old.pyc",
+					    "<string>",	   "/usr/lib/a[1].py", ".conf.py",
+					    "/srv/a\\b.py"};
 
 	assert_non_null(out);
 	put_worker(recording, 0, 811);
@@ -560,8 +593,8 @@ static void lines_are_those_of_tracemalloc(void **state)
 		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 			_cleanup_free_ char *ours =
 			    lines_ours(test_path("lines.seep"), &cases[i].group, NULL);
-			_cleanup_free_ char *theirs = lines_theirs(
-			    test_path("rows"), cases[i].key, cases[i].nframe, false, "");
+			_cleanup_free_ char *theirs = lines_theirs(test_path("rows"), cases[i].key,
+								   cases[i].nframe, false, "");
 
 			lines_strip(ours);
 			assert_true(strlen(theirs) > 300);
@@ -605,11 +638,12 @@ static void filters_are_those_of_tracemalloc(void **state)
 		for (size_t k = 0; k < 4 && cases[i / 2][k]; k++) {
 			const char *word = cases[i / 2][k];
 
-			assert_int_equal(file_pattern_add(word[0] == '+' ? &filter.include
-									 : &filter.exclude,
-							  word + 1, NULL),
-					 0);
-			snprintf(words + strlen(words), sizeof(words) - strlen(words), " '%s'", word);
+			assert_int_equal(
+			    file_pattern_add(word[0] == '+' ? &filter.include : &filter.exclude,
+					     word + 1, NULL),
+			    0);
+			snprintf(words + strlen(words), sizeof(words) - strlen(words), " '%s'",
+				 word);
 		}
 		ours = lines_ours(test_path("lines.seep"), &by_line, &filter);
 		theirs = lines_theirs(test_path("rows"), "lineno", 25, filter.all_frames, words);
@@ -624,12 +658,18 @@ static void patterns_are_told_from_lines(void **state)
 		const char *text, *pattern;
 		int64_t line; /* -1: none */
 	} cases[] = {
-	    {"app.py", "app.py", -1},	       {"app.py:42", "app.py", 42},
-	    {"app.pyc:42", "app.py", 42},      {"app.pyc", "app.py", -1},
-	    {":42", ":42", -1},		       {"a:b", "a:b", -1},
-	    {"a:4b", "a:4b", -1},	       {"a:", "a:", -1},
-	    {"a:4294967295", "a", 4294967295}, {"a:4294967296", "a:4294967296", -1},
-	    {"a:1:2", "a:1", 2},	       {".pyc", ".py", -1},
+	    {"app.py", "app.py", -1},
+	    {"app.py:42", "app.py", 42},
+	    {"app.pyc:42", "app.py", 42},
+	    {"app.pyc", "app.py", -1},
+	    {":42", ":42", -1},
+	    {"a:b", "a:b", -1},
+	    {"a:4b", "a:4b", -1},
+	    {"a:", "a:", -1},
+	    {"a:4294967295", "a", 4294967295},
+	    {"a:4294967296", "a:4294967296", -1},
+	    {"a:1:2", "a:1", 2},
+	    {".pyc", ".py", -1},
 	};
 	struct err err = {0};
 
@@ -707,8 +747,7 @@ static void options_that_do_not_go_together_are_refused(void **state)
 	assert_refused("--by process --merge-processes",
 		       "--merge-processes and --by process exclude each other");
 	assert_refused("--all-frames", "--all-frames goes with --include or --exclude");
-	assert_refused("--exclude=",
-		       "--exclude: the pattern is empty; '*' matches every file");
+	assert_refused("--exclude=", "--exclude: the pattern is empty; '*' matches every file");
 }
 
 static void the_command_line_chooses_the_view(void **state)
@@ -743,8 +782,8 @@ static void the_command_line_chooses_the_view(void **state)
 		       "average=996 B, processes=2\n  File \"/srv/app.py\", line 42, in "
 		       "Table.append_row\n\n",
 		       "runners.py");
-	assert_reports("--by line --native", "list_resize (libpython3.14.so.1.0+0x1009): size=",
-		       "app.py:42");
+	assert_reports("--by line --native",
+		       "list_resize (libpython3.14.so.1.0+0x1009): size=", "app.py:42");
 	assert_reports("--by line --format json", "\"line\":42", "size=");
 }
 
@@ -810,14 +849,15 @@ static void tables_fit_whatever_the_names_are(void **state)
 static void the_command_line_filters(void **state)
 {
 	python_write(test_path("cli.seep"));
-	assert_reports("--include */ssl.py", "\nfiltered out: 11 sites of 10.1 MiB live, +9.9 MiB\n",
-		       "append_row");
-	assert_reports("--exclude */app.py:42 --exclude *.so",
-		       "SSLSocket._create", "Table.append_row");
+	assert_reports("--include */ssl.py",
+		       "\nfiltered out: 11 sites of 10.1 MiB live, +9.9 MiB\n", "append_row");
+	assert_reports("--exclude */app.py:42 --exclude *.so", "SSLSocket._create",
+		       "Table.append_row");
 	assert_reports("--include *libssl* --all-frames", "SSL_new", "walk");
 	assert_reports("--include nothing", "\nno site passes the filter\n", NULL);
-	assert_reports("--include */tree.py --format json",
-		       "\"filtered\":{\"sites\":12,\"live_bytes\":11416814,\"growth_bytes\":", NULL);
+	assert_reports(
+	    "--include */tree.py --format json",
+	    "\"filtered\":{\"sites\":12,\"live_bytes\":11416814,\"growth_bytes\":", NULL);
 	assert_reports("--format json", "\"sites\"", "\"filtered\"");
 	/* the first lines are those of the whole */
 	assert_reports("--include */tree.py", "worker (pid 821): RSS +12.0 MiB", NULL);
