@@ -135,7 +135,7 @@ symbols() { # FILE
 		call = tolower($3)
 		sub(/^_py(object_|mem_raw)/, "", call)
 		if ($3 ~ /Raw/) print "implementation raw_" call " " $1
-		else { print "implementation mem_" call " " $1; print "implementation obj_" call " " $1 }
+		else print "implementation mem_" call " " $1 "\nimplementation obj_" call " " $1
 	}' | sort
 }
 

@@ -144,7 +144,8 @@ static int add_nop(const struct elf_file *elf, enum python_call call, uint64_t f
 	uint64_t offset;
 
 	if (!length || nop + length != function || !elf_file_offset_of_vaddr(elf, nop, &offset))
-		return err_set(err, ENOTSUP, "no usable nop before the interpreter's %s in its file",
+		return err_set(err, ENOTSUP,
+			       "no usable nop before the interpreter's %s in its file",
 			       kinds[call].name);
 	point.file_offset = point.return_file_offset = offset;
 	point.site.emulated = true;

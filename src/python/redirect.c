@@ -3,8 +3,8 @@
  * redirect.c - see redirect.h.
  *
  * A slot is written only after it was read and held what is to be replaced; between the two the
- * target itself may change it (tracemalloc.start()). Then one function of the hook is bypassed until
- * it is stopped: harmless, as each function of a table stands for itself.
+ * target itself may change it (tracemalloc.start()). Then one function of the hook is bypassed
+ * until it is stopped: harmless, as each function of a table stands for itself.
  *
  * Locks: DIRECTORY/redirect.PID.STARTTIME, one per process. Who has redirected it holds the file's
  * lock shared. Who leaves asks for it exclusively without waiting: the last one gets it, restores
@@ -83,7 +83,7 @@ void python_redirect_set_directory(const char *directory)
 	lock_directory = directory;
 }
 
-/* ---- is an 8-byte write seen whole? ------------------------------------------------------------ */
+/* ---- is an 8-byte write seen whole? ---------------------------------------------------------- */
 
 /* Two values of which every byte differs. */
 #define TRIED_ONE   0x0123456789abcdefULL
@@ -160,7 +160,7 @@ static int check_writes(struct err *err)
 		       strerror(-writes_status));
 }
 
-/* ---- the process' memory ----------------------------------------------------------------------- */
+/* ---- the process' memory --------------------------------------------------------------------- */
 
 static int open_memory(pid_t pid, struct err *err)
 {
@@ -175,7 +175,8 @@ static int open_memory(pid_t pid, struct err *err)
 		return err_set(err, ESRCH, "no process %d", pid);
 	if (errno == EACCES || errno == EPERM)
 		return err_set(err, EPERM,
-			       "cannot write the memory of process %d: permission denied; run as root",
+			       "cannot write the memory of process %d: permission denied; "
+			       "run as root",
 			       pid);
 	return err_set(err, errno, "cannot open '%s': %m", path);
 }
@@ -250,7 +251,7 @@ static int check_nops(const struct record *record, int memory, struct err *err)
 	return status;
 }
 
-/* ---- slots --------------------------------------------------------------------------------------- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static bool is_ours(const struct record *record, const struct table *table)
 {
@@ -381,7 +382,7 @@ static int restore_pass(const struct record *record, int memory)
 	return status < 0 ? status : restored;
 }
 
-/* Until there is nothing left. A process that is gone has nothing. Returns how many slots, -errno. */
+/* Until there is nothing left; a process that is gone has nothing. Returns how many slots. */
 static int restore(const struct record *record, int memory)
 {
 	int restored = 0;
@@ -504,7 +505,7 @@ static int redirect_write(const struct python_redirect *redirect, enum python_mo
 	return status ? redirect_failed(redirect->record.pid, status, err) : 0;
 }
 
-/* ---- lock files ---------------------------------------------------------------------------------- */
+/* ---- lock files ------------------------------------------------------------------------------ */
 
 /* Ours alone, and no symbolic link. Returns an fd. */
 static int open_directory(bool create, struct err *err)
@@ -561,8 +562,8 @@ static int lock_shared(const char *name, struct err *err)
 		int status = fd < 0 ? -errno : lock(fd, LOCK_SH);
 
 		if (status)
-			return err_set(err, -status, "cannot lock '%s/%s': %s", lock_directory, name,
-				       strerror(-status));
+			return err_set(err, -status, "cannot lock '%s/%s': %s", lock_directory,
+				       name, strerror(-status));
 		if (is_linked(directory, name, fd))
 			return TAKE_FD(fd);
 	}
@@ -622,7 +623,7 @@ static bool read_record(int fd, struct record *record)
 	       end == '\n' && is_sane(record);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void redirect_free(struct python_redirect *redirect)
 {
@@ -767,9 +768,10 @@ int python_redirect_end(struct python_redirect *redirect, struct err *err)
 	return restored;
 }
 
-/* ---- what killed ones have left ------------------------------------------------------------------ */
+/* ---- what killed ones have left -------------------------------------------------------------- */
 
-/* True if the process of a lock file that nobody holds was restored; the file is not needed then. */
+/* The process of a lock file that nobody holds: true if slots were restored. 'done': the file is
+ * not needed any more. */
 static bool recover_process(int fd, const char *name, bool *done)
 {
 	_cleanup_close_ int memory = -1;

@@ -113,10 +113,28 @@ static bool is_executable(const struct survey *survey, uint64_t addr)
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-/* The part of a segment that is writable now: without what RELRO has made read-only. */
+/* Behind what the dynamic linker makes read-only, whether it has done so yet or not. */
+static uint64_t relro_end(const struct elf_file *elf, uint64_t vaddr)
+{
+	for (size_t i = 0; i < elf->segment_count; i++) {
+		const Elf64_Phdr *relro = &elf->segments[i];
+
+		if (relro->p_type == PT_GNU_RELRO && vaddr >= relro->p_vaddr &&
+		    vaddr - relro->p_vaddr < relro->p_memsz)
+			return relro->p_vaddr + relro->p_memsz;
+	}
+	return vaddr;
+}
+
+/*
+ * The part of a segment that is writable. Not RELRO: there are constants from which tables are
+ * initialised (_PyRuntimeState 'initial', Python/pystate.c, 3.12 on), which look the same.
+ */
 static void add_segment(const struct survey *survey, const Elf64_Phdr *segment)
 {
-	uint64_t start = survey->runtime->bias + segment->p_vaddr, end = start + segment->p_memsz;
+	uint64_t bias = survey->runtime->bias;
+	uint64_t start = bias + relro_end(&survey->elf, segment->p_vaddr);
+	uint64_t end = bias + segment->p_vaddr + segment->p_memsz;
 	struct python_tables *tables = survey->tables;
 
 	for (size_t i = 0; i < survey->maps->count; i++) {
@@ -327,7 +345,8 @@ static bool find_active(struct survey *survey)
 		uint64_t placed = placed_active(survey, domain);
 
 		if (decoded && placed && decoded != placed)
-			return refuse(tables, "%s of '%s' does not use the table where it should be",
+			return refuse(tables,
+				      "%s of '%s' does not use the table where it should be",
 				      exported[domain][0], survey->runtime->path);
 		tables->active[domain] = decoded ? decoded : placed;
 		if (!read_table(survey, tables->active[domain], &survey->active[domain]))
@@ -545,12 +564,12 @@ static bool choose_redirect(const struct survey *survey, bool may_redirect)
 	struct python_tables *tables = survey->tables;
 
 	if (!may_redirect)
-		return refuse(tables, "pymalloc is inlined (profile-guided build): calls can only be "
-				      "seen by redirecting, which --no-redirect forbids");
+		return refuse(tables, "pymalloc is inlined (profile-guided build): calls can only "
+				      "be seen by redirecting, which --no-redirect forbids");
 	if (memcmp(tables->implementations[PYTHON_MEM], tables->implementations[PYTHON_OBJ],
 		   sizeof(tables->implementations[PYTHON_OBJ])))
-		return refuse(tables, "pymalloc is inlined, and the mem and obj domains do not share "
-				      "their functions");
+		return refuse(tables, "pymalloc is inlined, and the mem and obj domains do not "
+				      "share their functions");
 	for (int call = 0; call < PYTHON_CALL_COUNT; call++)
 		if (!tables->pads[call])
 			return refuse(tables,
@@ -578,8 +597,8 @@ static bool choose_implementations(const struct survey *survey, bool behind_debu
 }
 
 /*
- * Debug hooks that have copies of pymalloc: probe the hooks. They see what was asked for, and return
- * what the caller gets. Both domains have the same four, their contexts differ.
+ * Debug hooks that have copies of pymalloc: probe the hooks. They see what was asked for, and
+ * return what the caller gets. Both domains have the same four, their contexts differ.
  */
 static bool choose_debug_hooks(const struct survey *survey, const uint64_t *hooks)
 {
@@ -643,8 +662,8 @@ static bool choose_behind_hook(struct survey *survey, bool may_redirect)
 	if (!tables->inlined || (outside && !inside && !plain))
 		return choose_implementations(survey, false);
 	if (outside)
-		return refuse(tables, "pymalloc is inlined, and only one of its domains is hooked by "
-				      "'%s'",
+		return refuse(tables,
+			      "pymalloc is inlined, and only one of its domains is hooked by '%s'",
 			      tables->hook);
 	if (inside > tables->saved_count)
 		return refuse(tables, "pymalloc is inlined, and what '%s' calls was not found",
@@ -658,8 +677,8 @@ static bool choose_way(struct survey *survey, bool may_redirect)
 
 	if (survey->runtime->free_threaded) {
 		tables->mode = PYTHON_MODE_MIMALLOC;
-		return refuse(tables, "free-threaded build: its objects come from mimalloc, which is "
-				      "not recorded; class malloc is");
+		return refuse(tables, "free-threaded build: its objects come from mimalloc, which "
+				      "is not recorded; class malloc is");
 	}
 	switch (tables->mode) {
 	case PYTHON_MODE_MALLOC:

@@ -114,9 +114,9 @@ static bool decode(const uint8_t *code, size_t length, struct insn *insn)
 /* ---- padding --------------------------------------------------------------------------------- */
 
 /*
- * nop of 1, 3, 4, 6, 7 and 8 bytes, as gas pads and the kernel emulates (x86_nops[]). Not the one of 5:
- * Linux 6.18 turns it into a call, which corrupts red zones and kills forked children. Not 66 90,
- * which kernels before 6.2 refuse: its second byte is a nop by itself.
+ * nop of 1, 3, 4, 6, 7 and 8 bytes, as gas pads and the kernel emulates (x86_nops[]). Not the one
+ * of 5: Linux 6.18 turns it into a call, which corrupts red zones and kills forked children. Not
+ * 66 90, which kernels before 6.2 refuse: its second byte is a nop by itself.
  */
 static const char *const nops[TEXT_NOP_MAX + 1] = {
     [1] = "\x90",
@@ -170,7 +170,7 @@ size_t text_nop_before(const struct elf_file *elf, uint64_t vaddr)
 	return 0;
 }
 
-/* ---- which addresses a function names ---------------------------------------------------------- */
+/* ---- which addresses a function names -------------------------------------------------------- */
 
 static bool is_target(uint64_t value, const uint64_t *targets, size_t count)
 {
@@ -280,7 +280,7 @@ bool text_names(const struct elf_file *elf, uint64_t vaddr, const uint64_t *targ
 	return false;
 }
 
-/* ---- what a function reads --------------------------------------------------------------------- */
+/* ---- what a function reads ------------------------------------------------------------------- */
 
 /* Registers whose contents are known on the way down. */
 struct registers {

@@ -162,7 +162,8 @@ static int cycle(struct target *target, int count, struct err *err)
 		if (status < 0)
 			return status;
 		if (status != 8 || read_slots(target, after) ||
-		    memcmp(before, after, sizeof(before)) || !memcmp(before, during, sizeof(before)))
+		    memcmp(before, after, sizeof(before)) ||
+		    !memcmp(before, during, sizeof(before)))
 			return err_set(err, EIO, "cycle %d: %d slots restored, or not as before", i,
 				       status);
 	}

@@ -339,7 +339,7 @@ static void no_permission_is_one_line(void **state)
 	fake_end(&fake);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------ */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 static void lock_file_says_how_to_restore(void **state)
 {

@@ -153,7 +153,8 @@ static void named_addresses_are_found(void **state)
 	uint64_t target;
 
 	write_text("names.s",
-		   "#define F(name, code...) .globl name; .type name,@function; name: .cfi_startproc;"
+		   "#define F(name, code...) .globl name; .type name,@function; name: "
+		   ".cfi_startproc;"
 		   " code; ret; .cfi_endproc; .size name, .-name\n"
 		   ".text\nF(target, nop)\nF(loads, lea target(%rip),%rax)\n"
 		   "F(calls, call target)\nF(outer, call loads)\nF(outermost, jmp outer)\n"
@@ -402,7 +403,8 @@ static void program_without_records_is_refused(void **state)
 	struct fake fake;
 
 	write_text("none.c", "#include <stdio.h>\n#include <unistd.h>\n"
-			     "int main(void) { puts(\"ready\"); fflush(stdout); for (;;) pause(); }");
+			     "int main(void) { puts(\"ready\"); fflush(stdout);\n"
+			     "	for (;;) pause(); }");
 	run("gcc -O2 -o none none.c");
 	fake_start(&fake, "none", 11);
 	assert_found(&fake, PYTHON_MODE_UNKNOWN, PYTHON_WAY_NONE);
