@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # run-all.sh [BUILD] - every test there is; the last line is "N passed, N failed, N skipped".
 #
-#   layers, unit tests (ASan, UBSan), BPF tests (root), allocators, fuzzers for FUZZ_SECONDS each
-#   (default 60 with CI=true, else 10; 0 leaves them out)
+#   Two lanes run at the same time: what waits for processes (BPF tests; root), and what computes (unit
+#   tests under ASan and UBSan, interpreters, allocators, fuzzers for FUZZ_SECONDS each: 60 by default
+#   with CI=true, else 10; 0 leaves them out). The second one is shown when both are done.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${1:-build}
@@ -12,14 +13,14 @@ export FUZZ_SECONDS=${FUZZ_SECONDS:-$([ "${CI:-}" = true ] && echo 60 || echo 10
 unset MAKEFLAGS MAKELEVEL MFLAGS
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-passed=0 failed=0 skipped=0
 
-# part NAME COMMAND...: run it, show it, add what its last counting line says; a command that
+# part NAME COMMAND...: run it, show it, note what its last counting line says; a command that
 # fails (77: it skipped) without saying so, or that counts nothing, is one failure.
 part()
 {
-	local name=$1 log=$logs/log status p f s
+	local name=$1 log status p f s
 	shift
+	log=$(mktemp "$logs/part.XXXXXX")
 	printf '\n== %s\n' "$name"
 	"$@" 2>&1 | tee "$log"
 	status=${PIPESTATUS[0]}
@@ -32,15 +33,37 @@ part()
 		f=1
 	fi
 	[ "$f" = 0 ] || echo "FAILED: $name"
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	echo "$p $f $s $name" >>"$logs/counts"
 }
 
-part "layers" tests/layers.sh
-part "unit tests" make --no-print-directory -j"$(nproc)" BUILD="$BUILD" unit
-part "BPF tests" tests/run-bpf.sh
-part "documentation" tests/docs.sh "$BUILD"
-[ ! -x tests/allocators.sh ] || part "allocators" tests/allocators.sh
-[ "$FUZZ_SECONDS" = 0 ] || part "fuzzers" make --no-print-directory BUILD="$BUILD" fuzz
+waiting_lane()
+{
+	part "BPF tests" tests/run-bpf.sh
+}
 
-printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
-[ "$failed" = 0 ]
+computing_lane()
+{
+	part "layers" tests/layers.sh
+	part "documentation" tests/docs.sh "$BUILD"
+	part "unit tests" make --no-print-directory -j"$(nproc)" BUILD="$BUILD" unit
+	part "Python: lines" tests/python-lines.sh "$BUILD"
+	part "Python: interpreters" tests/python-detect.sh "$BUILD"
+	part "Python: allocator tables" tests/python-tables.sh "$BUILD"
+	part "allocators" tests/allocators.sh
+	[ "$FUZZ_SECONDS" = 0 ] || part "fuzzers" make --no-print-directory BUILD="$BUILD" fuzz
+}
+
+# both want them, and only one may make them
+cache=$BUILD/cache
+. tests/roots.sh
+for suite in $python_suites; do python_root "$suite" >/dev/null; done
+
+computing_lane >"$logs/computing" 2>&1 &
+computing=$!
+waiting_lane
+wait "$computing"
+cat "$logs/computing"
+
+printf '\n'
+awk '{ p += $1; f += $2; s += $3 }
+	END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f != 0 }' "$logs/counts"

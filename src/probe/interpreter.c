@@ -78,6 +78,12 @@ bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid)
 	return changed;
 }
 
+bool interpreter_is_stale(const struct interpreter *interpreter, pid_t pid)
+{
+	return !interpreter->runtime.initialized ||
+	       python_gained_interpreter(pid, &interpreter->runtime);
+}
+
 /* ---- probes and slots ----------------------------------------------------------------------------- */
 
 uint32_t interpreter_plan_id(const struct interpreter *interpreter)

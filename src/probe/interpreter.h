@@ -5,7 +5,8 @@
  *
  *	interpreter_find	look for it, and how its calls can be seen
  *	interpreter_attach	probes, then (if need be) the slots
- *	interpreter_look	once a second: it has started; its allocator was changed
+ *	interpreter_is_stale	once a second: it has started by now
+ *	interpreter_slots_changed	... its allocator was hooked
  *	interpreter_end		slots as they were
  */
 #ifndef SEEP_PROBE_INTERPRETER_H
@@ -75,6 +76,9 @@ void interpreter_inherit(struct interpreter *child, const struct interpreter *pa
 
 /* True if its active slots do not hold what they held: a hook came or went. */
 bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid);
+
+/* True if it should be looked for again: it had not started, or has more interpreters now. */
+bool interpreter_is_stale(const struct interpreter *interpreter, pid_t pid);
 
 /* Restore the slots; the probes are the caller's. */
 void interpreter_end(struct interpreter *interpreter);

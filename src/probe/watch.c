@@ -680,8 +680,10 @@ static void look_at_python(struct watch *watch, struct watched *watched)
 				     "its Python allocator was hooked or unhooked just now: what it "
 				     "allocated and freed within the last second may be missing");
 	}
-	if (!interpreter->runtime.initialized)
+	if (interpreter_is_stale(interpreter, watched->info.pid)) {
+		interpreter->runtime.initialized = false;
 		refresh_or_tell(watch, watched, current_flags(watch, watched), false);
+	}
 }
 
 /* Without its main thread a process has no mappings to read, and the kernel takes probes away. */

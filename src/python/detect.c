@@ -302,16 +302,32 @@ static int find_runtime_key(struct detection *detection, uint16_t *key_offset,
 	return status;
 }
 
+/* The second one of the list whose head is at 'list' exists. */
+static bool has_two_interpreters(pid_t pid, uint64_t list, const struct python_places *places)
+{
+	uint64_t interpreter, next;
+
+	return list && !read_pointer(pid, list, &interpreter) && interpreter &&
+	       !read_pointer(pid, interpreter + places->interpreter_next, &next) && next;
+}
+
+bool python_gained_interpreter(pid_t pid, const struct python_runtime *runtime)
+{
+	const struct python_places *places = python_places_of(runtime->minor);
+
+	return places && places->current_tstate != PYTHON_OFFSET_NONE && runtime->runtime &&
+	       runtime->initialized && !runtime->layout.current_tstate &&
+	       has_two_interpreters(pid, runtime->runtime + places->interpreters, places);
+}
+
 /* gilstate.tstate_current is needed only where the slot may be of another interpreter. */
 static void find_current_tstate(struct detection *detection, uint16_t key_offset)
 {
 	const struct python_places *places = detection->places;
 	struct python_runtime *runtime = detection->runtime;
-	uint64_t interpreter, next;
 
-	if (places->current_tstate == PYTHON_OFFSET_NONE || !detection->interpreters ||
-	    read_pointer(detection->pid, detection->interpreters, &interpreter) || !interpreter ||
-	    read_pointer(detection->pid, interpreter + places->interpreter_next, &next) || !next)
+	if (places->current_tstate == PYTHON_OFFSET_NONE ||
+	    !has_two_interpreters(detection->pid, detection->interpreters, places))
 		return;
 	runtime->layout.current_tstate =
 		runtime->runtime + key_offset - (places->keys[0] - places->current_tstate);

@@ -52,6 +52,12 @@ void python_set_binary(struct python_runtime *runtime, uint32_t binary_id);
 /* The structure offsets of 3.'minor'; NULL for one that is not known. Sources: layouts.c. */
 const struct python_layout *python_layout_of(int minor, int patch);
 
+/*
+ * True if the process has more than one interpreter, and 'runtime' was detected when it had one: to
+ * be detected again (layout.current_tstate). Cheap.
+ */
+bool python_gained_interpreter(pid_t pid, const struct python_runtime *runtime);
+
 /* Open the interpreter's file. Returns an fd (the caller's) or -errno. */
 int python_open_file(pid_t pid, const struct proc_maps *maps, const struct python_runtime *runtime,
 		     struct err *err);
