@@ -152,7 +152,7 @@ static int ignore_record(void *context, const struct record_head *record, size_t
 static int run_trial(struct session *session, struct overhead *overhead, pid_t pid,
 		     uint64_t duration_ns, bool timed, struct trial *trial)
 {
-	uint64_t begin = now_ns(), cpu = process_cpu_ns(pid);
+	uint64_t begin = now_ns(), cpu = process_cpu_ns(pid), cpu_after;
 	struct counters before;
 
 	if (session_read_counters(session, &before))
@@ -169,7 +169,10 @@ static int run_trial(struct session *session, struct overhead *overhead, pid_t p
 		return -errno;
 	subtract_counters(&trial->counters, &before);
 	trial->seconds = (double)(now_ns() - begin) / NS_PER_S;
-	trial->cpu_seconds = (double)(process_cpu_ns(pid) - cpu) / NS_PER_S;
+	cpu_after = process_cpu_ns(pid);
+	if (cpu_after < cpu)
+		return -ESRCH;
+	trial->cpu_seconds = (double)(cpu_after - cpu) / NS_PER_S;
 	trial->call_ns = overhead->call_ns;
 	trial->free_ns = overhead->free_ns;
 	return 0;
@@ -248,6 +251,8 @@ static int measure_target(struct session *session, struct overhead *overhead, pi
 	session_set_sample_shift(session, TRIAL_SAMPLE_SHIFT);
 	if (!status)
 		status = run_trial(session, overhead, pid, TRY_NS, true, &sampled);
+	if (status == -ESRCH)
+		return err_set(err, ESRCH, "process %d ended while it was measured", pid);
 	if (status)
 		return err_set(err, -status, "cannot read the kernel's counters: %s",
 			       strerror(-status));

@@ -122,6 +122,9 @@ static int plan_probes(const struct elf_file *elf, struct binary *binary, struct
 		return err_set(err, ENOMEM, "out of memory");
 	status = allocator_plan(elf, symbols, binary->path, &binary->plan, err);
 	binary->has_python = symtab_named(symbols, "PyMem_SetAllocator") != NULL;
+	/* from 3.13 on CPython carries a mimalloc for its own objects: class python sees those */
+	if (!status && binary->has_python && binary->plan.kind == ALLOCATOR_MIMALLOC)
+		allocator_plan_free(&binary->plan);
 	symtab_free(symbols);
 	return status;
 }
