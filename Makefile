@@ -21,9 +21,11 @@ FUZZ_SECONDS ?= 60
 
 PACKAGES := gcc g++ make pkg-config clang llvm libbpf-dev bpftool libelf-dev libdw-dev libzydis-dev \
 	libiberty-dev libsqlite3-dev zlib1g-dev liblzma-dev libjansson-dev binutils
-TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev python3 musl-tools gdb xz-utils \
+DEMO_PACKAGES := python3 python3-tornado
+TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev musl-tools gdb xz-utils \
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4 libmimalloc2.0 libc++1 libc++abi1 \
-	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db
+	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db \
+	python3-dev python3-venv python3-numpy $(DEMO_PACKAGES)
 
 LIBS := -lbpf -ldw -lelf -lZydis -liberty -lsqlite3 -llzma -lz -ljansson -lm -lpthread
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
@@ -41,7 +43,7 @@ BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELETON := $(BUILD)/seep.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all deps test-deps check unit check-bpf check-vm bench fuzz demo install clean print-packages
+.PHONY: all deps test-deps demo-deps check unit check-bpf check-vm bench fuzz demo install clean print-packages
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -62,6 +64,9 @@ deps:
 
 test-deps: deps
 	$(call install_missing,$(TEST_PACKAGES))
+
+demo-deps: deps
+	$(call install_missing,$(DEMO_PACKAGES))
 
 print-packages:
 	@echo $(PACKAGES) $(TEST_PACKAGES)
@@ -144,7 +149,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libseep.a
 bench: all $(BUILD)/bench/bench $(BUILD)/bench/pairs $(BUILD)/bench/python
 	tests/bench/run.sh $(BUILD)
 
-demo: all
+demo: all demo-deps
 	tests/demo/run.sh $(BUILD)
 
 install: all

@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# run.sh BUILD - the demonstration: a small service that leaks, under load, recorded from outside.
+# run.sh BUILD - the demonstration: a small shop on tornado that leaks in Python and in C, under load,
+# recorded from outside.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:?usage: tests/demo/run.sh BUILD}" && pwd)
 seep=$build/seep
 dir=$build/demo
+python=/usr/bin/python3
 server='' visitors=''
 
 # Ends what was started here, by its id.
@@ -21,29 +23,27 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 say() { printf '\n== %s\n' "$*"; }
+fail() { echo "demo: $*" >&2; exit 1; }
 
-[ -x "$seep" ] || { echo "demo: '$seep' is missing: run make first" >&2; exit 1; }
-[ "$(id -u)" = 0 ] || { echo "demo: probes need root: sudo make demo" >&2; exit 1; }
+[ -x "$seep" ] || fail "'$seep' is missing: run make first"
+[ "$(id -u)" = 0 ] || fail "probes need root: sudo make demo"
+"$python" -c 'import tornado' 2>/dev/null ||
+	fail "tornado is missing: apt-get install python3-tornado"
 mkdir -p "$dir"
 cd "$dir"
 
-say "Building the service: HTTP sessions, a page cache, a log. Plain -O2, no frame pointers."
-for program in sessiond visitors; do
-	gcc -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -o "$program" "$here/$program.c"
-done
-
-rm -f port
-./sessiond access.log >port &
+rm -f port access.log
+"$python" -B "$here/shop.py" access.log >port &
 server=$!
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	[ -s port ] && break
 	sleep 0.1
 done
-[ -s port ] || { echo "demo: sessiond did not start" >&2; exit 1; }
-./visitors "$(cat port)" 26 &
+[ -s port ] || fail "shop.py did not start"
+"$python" -B "$here/visitors.py" "$(cat port)" 28 &
 visitors=$!
-say "sessiond runs as process $server on 127.0.0.1:$(cat port), 1000 requests/s, some visitors hang up early."
-echo "   Its memory grows: by a cache that will fill, a log buffer, open sessions - and a leak."
+say "A shop on tornado, Debian's python3 and OpenSSL, all stripped: process $server, 100 requests/s."
+echo "   Its memory grows: by a cache of pages that will fill, a log buffer, baskets, OpenSSL's contexts."
 
 say "Watching it from outside for 20 s; it is not restarted, changed or stopped:"
 echo "   seep record -p $server -d 20s -i 1s -o demo.seep"
@@ -53,6 +53,9 @@ say "Who keeps the memory? What will go on growing comes before what is merely l
 echo "   seep report -n 3 demo.seep"
 echo
 "$seep" report -n 3 demo.seep
+say "By size alone, as tracemalloc would tell it, the page cache is in front; it has filled:"
+echo "   seep report --by line -n 3 demo.seep"
+"$seep" report --by line -n 3 demo.seep | sed '1,/^$/d'
 "$seep" report --format folded -o demo.folded demo.seep
 
 say "Written: $dir/demo.seep (the recording) and demo.folded (stacks for flame graphs)"
