@@ -543,7 +543,6 @@ static int on_signals(struct run *run, struct err *err)
 
 	while (!status && read(run->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1) {
-			recorder_event(run->recorder, "mark", "snapshot asked for by SIGUSR1");
 			status = take_snapshot(run, true, err);
 			continue;
 		}

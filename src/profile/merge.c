@@ -204,7 +204,9 @@ int merger_site(struct merger *merger, uint32_t index, uint32_t process, const u
 	merger->group_of[index] = at;
 	for (unsigned int age = 0; age < AGE_CLASSES; age++) {
 		group->age[age].alloc_bytes += site->age[age].alloc_bytes;
+		group->age[age].alloc_blocks += site->age[age].alloc_blocks;
 		group->age[age].free_bytes += site->age[age].free_bytes;
+		group->age[age].free_blocks += site->age[age].free_blocks;
 	}
 	return 0;
 }

@@ -31,6 +31,12 @@ struct site_point {
 	struct site_totals totals;
 };
 
+/* What a site allocated in one birth epoch, and what of that was freed, whenever. */
+struct site_age {
+	double alloc_bytes, alloc_blocks;
+	double free_bytes, free_blocks;
+};
+
 /* One function at one place. Inlined functions are frames of their own. */
 struct profile_frame {
 	const char *function; /* never NULL nor "" */
@@ -54,9 +60,7 @@ struct profile_site {
 	uint32_t pid_count;
 	const struct site_point *points; /* by snapshot, ascending; the first may be later than 0 */
 	uint32_t point_count;
-	struct {
-		double alloc_bytes, free_bytes;
-	} age[AGE_CLASSES]; /* by birth epoch, at the end; profile.epoch_start_ns tells when */
+	struct site_age age[AGE_CLASSES]; /* at the end; profile.epoch_start_ns tells when */
 };
 
 struct profile_snapshot {
@@ -65,6 +69,7 @@ struct profile_snapshot {
 	uint64_t bpf_ns;  /* time those hits cost, by the calibrated price of a hit */
 	bool marked;	  /* asked for by the user (SIGUSR1) */
 	bool settling;	  /* no new allocations were taken from here on */
+	uint32_t mark;	  /* its number, from 1 on; 0 where not marked */
 };
 
 struct profile_process {

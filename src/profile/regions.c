@@ -158,8 +158,12 @@ static void drop_piece(struct regions *regions, struct space *space, size_t inde
 	uint32_t block = space->items[index].block;
 
 	remove_piece(space, index);
-	if (release_block(regions, block))
-		regions->totals.items[regions->blocks.items[block].site].free_blocks++;
+	if (release_block(regions, block)) {
+		const struct block_state *state = &regions->blocks.items[block];
+
+		regions->totals.items[state->site].free_blocks++;
+		regions->totals.items[state->site].free_age_blocks[state->age]++;
+	}
 }
 
 /* Take [start, end) out of one piece. Advances *index to the next piece to look at, and *cut_bytes.
@@ -258,6 +262,7 @@ static int map_range(struct regions *regions, struct space *space,
 		return -ENOMEM;
 	regions->totals.items[site].alloc_bytes[age] += record->bytes;
 	regions->totals.items[site].alloc_blocks++;
+	regions->totals.items[site].alloc_age_blocks[age]++;
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct regions;
 struct region_totals {
 	uint64_t alloc_bytes[AGE_CLASSES], free_bytes[AGE_CLASSES];
 	uint64_t alloc_blocks, free_blocks;
+	uint64_t alloc_age_blocks[AGE_CLASSES], free_age_blocks[AGE_CLASSES]; /* the same */
 };
 
 struct regions *regions_new(void); /* NULL when memory is out */

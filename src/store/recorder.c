@@ -33,7 +33,7 @@ struct known_site {
 	uint32_t process; /* index into watch->all */
 	bool written;
 	struct site_totals totals;
-	uint64_t alloc_bytes[AGE_CLASSES], free_bytes[AGE_CLASSES];
+	struct site_age age[AGE_CLASSES];
 };
 
 struct known_stack {
@@ -125,7 +125,7 @@ struct recorder {
 		struct site_key *items;
 		size_t count, capacity;
 	} ended_sites; /* in the kernel's table for no reason once this snapshot is written */
-	uint32_t snapshot_count, age;
+	uint32_t snapshot_count, age, mark_count;
 	uint64_t next_epoch_ns;
 	uint64_t written_losses[LOSS_REASON_COUNT];
 	bool out_of_memory;
@@ -654,8 +654,7 @@ static void note_growth(struct recorder *recorder, const struct known_site *site
 }
 
 static void write_site(struct recorder *recorder, size_t process, const struct site_key *key,
-		       const struct site_totals *totals, const uint64_t *alloc_bytes,
-		       const uint64_t *free_bytes)
+		       const struct site_totals *totals, const struct site_age *ages)
 {
 	struct recording *recording = recorder->recording;
 	struct site_point point = {recorder->current_snapshot, *totals};
@@ -674,25 +673,25 @@ static void write_site(struct recorder *recorder, size_t process, const struct s
 	site->totals = *totals;
 	recording_put_point(recording, id, &point);
 	for (uint32_t age = 0; age < AGE_CLASSES; age++) {
-		if (site->alloc_bytes[age] == alloc_bytes[age] &&
-		    site->free_bytes[age] == free_bytes[age])
+		if (!memcmp(&site->age[age], &ages[age], sizeof(ages[age])))
 			continue;
-		site->alloc_bytes[age] = alloc_bytes[age];
-		site->free_bytes[age] = free_bytes[age];
-		recording_put_age(recording, id, age, alloc_bytes[age], free_bytes[age]);
+		site->age[age] = ages[age];
+		recording_put_age(recording, id, age, &ages[age]);
 	}
 	note_growth(recorder, site);
 }
 
 /* exec gave back the whole heap of the old image. An exited process keeps what it died with: that
  * is what one wants to see. */
-static void free_everything(struct site_totals *totals, const uint64_t *alloc_bytes,
-			    uint64_t *free_bytes)
+static void free_everything(struct site_totals *totals, struct site_age *ages)
 {
 	totals->free_bytes = totals->alloc_bytes;
 	totals->free_blocks = totals->alloc_blocks;
 	totals->variance = 0;
-	memcpy(free_bytes, alloc_bytes, AGE_CLASSES * sizeof(*free_bytes));
+	for (int age = 0; age < AGE_CLASSES; age++) {
+		ages[age].free_bytes = ages[age].alloc_bytes;
+		ages[age].free_blocks = ages[age].alloc_blocks;
+	}
 }
 
 static bool heap_is_gone(const struct recorder *recorder, size_t process)
@@ -714,11 +713,25 @@ static void note_ended_site(struct recorder *recorder, size_t process, const str
 		*slot = *key;
 }
 
+/* Without a variance. */
+static struct site_totals ages_sum(const struct site_age *ages)
+{
+	struct site_totals totals = {0};
+
+	for (int age = 0; age < AGE_CLASSES; age++) {
+		totals.alloc_bytes += ages[age].alloc_bytes;
+		totals.alloc_blocks += ages[age].alloc_blocks;
+		totals.free_bytes += ages[age].free_bytes;
+		totals.free_blocks += ages[age].free_blocks;
+	}
+	return totals;
+}
+
 static int on_kernel_site(void *context, const struct site_key *key, const struct site *site)
 {
 	struct recorder *recorder = context;
-	struct site_totals totals = {0};
-	uint64_t alloc_bytes[AGE_CLASSES], free_bytes[AGE_CLASSES];
+	struct site_age ages[AGE_CLASSES];
+	struct site_totals totals;
 	ssize_t process = process_index(recorder, key->generation);
 
 	if (process < 0) /* of a child whose fork is not in the ring yet, or found no room there */
@@ -727,20 +740,21 @@ static int on_kernel_site(void *context, const struct site_key *key, const struc
 	if (key->alloc_class >= CLASS_COUNT || key->alloc_class == CLASS_MMAP)
 		return 0; /* of class mmap only the stacks come this way */
 	for (int age = 0; age < AGE_CLASSES; age++) {
-		alloc_bytes[age] = site->allocated[age].bytes;
-		free_bytes[age] = site->freed[age].bytes;
-		totals.alloc_bytes += alloc_bytes[age];
-		totals.free_bytes += free_bytes[age];
-		totals.alloc_blocks += (double)site->allocated[age].blocks / WEIGHT_ONE;
-		totals.free_blocks += (double)site->freed[age].blocks / WEIGHT_ONE;
+		ages[age] = (struct site_age){
+		    .alloc_bytes = site->allocated[age].bytes,
+		    .alloc_blocks = (double)site->allocated[age].blocks / WEIGHT_ONE,
+		    .free_bytes = site->freed[age].bytes,
+		    .free_blocks = (double)site->freed[age].blocks / WEIGHT_ONE,
+		};
 	}
+	totals = ages_sum(ages);
 	totals.variance =
 	    (double)(site->alloc_variance - site->freed_variance) * (1 << VARIANCE_UNIT_SHIFT);
 	if (heap_is_gone(recorder, process))
-		free_everything(&totals, alloc_bytes, free_bytes);
+		free_everything(&totals, ages);
 	recorder->status.live_bytes += live_bytes(totals);
 	recorder->status.live_blocks += live_blocks(totals);
-	write_site(recorder, process, key, &totals, alloc_bytes, free_bytes);
+	write_site(recorder, process, key, &totals, ages);
 	return 0;
 }
 
@@ -749,22 +763,25 @@ static void write_regions(struct recorder *recorder)
 	for (size_t i = 0; i < regions_site_count(recorder->regions); i++) {
 		struct site_key key;
 		struct region_totals region = *regions_site(recorder->regions, i, &key);
-		struct site_totals totals = {
-		    .alloc_blocks = region.alloc_blocks,
-		    .free_blocks = region.free_blocks,
-		};
+		struct site_age ages[AGE_CLASSES];
+		struct site_totals totals;
 		ssize_t process = process_index(recorder, key.generation);
 
 		if (process < 0 || recorder->extras.items[process].settled)
 			continue;
 		for (int age = 0; age < AGE_CLASSES; age++) {
-			totals.alloc_bytes += region.alloc_bytes[age];
-			totals.free_bytes += region.free_bytes[age];
+			ages[age] = (struct site_age){
+			    .alloc_bytes = region.alloc_bytes[age],
+			    .alloc_blocks = region.alloc_age_blocks[age],
+			    .free_bytes = region.free_bytes[age],
+			    .free_blocks = region.free_age_blocks[age],
+			};
 		}
+		totals = ages_sum(ages);
 		if (heap_is_gone(recorder, process))
-			free_everything(&totals, region.alloc_bytes, region.free_bytes);
+			free_everything(&totals, ages);
 		recorder->status.mmap_bytes += live_bytes(totals);
-		write_site(recorder, process, &key, &totals, region.alloc_bytes, region.free_bytes);
+		write_site(recorder, process, &key, &totals, ages);
 	}
 }
 
@@ -954,13 +971,19 @@ static void write_summary(struct recorder *recorder, const struct counters *coun
 	recording_put_summary(recorder->recording, &summary);
 }
 
-/* Birth epochs double: each is as long as all before it. */
-static void advance_epoch(struct recorder *recorder, uint64_t now_ns)
+/*
+ * Birth epochs double: each is as long as all before it. A mark begins one, too, so that what was
+ * born since is known to the byte (profile/window.h); when all are used, the last one goes on.
+ */
+static void advance_epoch(struct recorder *recorder, uint64_t now_ns, bool marked)
 {
-	if (now_ns < recorder->next_epoch_ns || recorder->age + 1 >= AGE_CLASSES)
+	bool due = now_ns >= recorder->next_epoch_ns;
+
+	if ((!due && !marked) || recorder->age + 1 >= AGE_CLASSES)
 		return;
 	recorder->age++;
-	recorder->next_epoch_ns = now_ns * 2;
+	if (due)
+		recorder->next_epoch_ns = now_ns * 2;
 	session_set_age(recorder->parts.session, recorder->age);
 	recording_put_epoch(recorder->recording, recorder->age, now_ns);
 }
@@ -1012,7 +1035,7 @@ static int write_all(struct recorder *recorder, const struct counters *counters,
 	write_events(recorder);
 	write_losses(recorder, counters);
 	write_summary(recorder, counters, now_ns);
-	advance_epoch(recorder, now_ns);
+	advance_epoch(recorder, now_ns, marked);
 	return 0;
 }
 
@@ -1026,12 +1049,23 @@ static void settle_ended(struct recorder *recorder)
 		extra->settled = extra->ended;
 }
 
+/* Marks count from 1; the reader numbers the marked snapshots likewise. */
+static void note_mark(struct recorder *recorder)
+{
+	recorder_event(recorder, "mark", "mark %u%s", ++recorder->mark_count,
+		       recorder->age + 1 < AGE_CLASSES
+			   ? ""
+			   : "; birth epochs are used up: what was born since is an estimate");
+}
+
 int recorder_snapshot(struct recorder *recorder, bool marked, struct err *err)
 {
 	struct counters counters;
 	uint64_t now_ns = recorder_elapsed_ns(recorder);
 	int status;
 
+	if (marked)
+		note_mark(recorder);
 	session_poll(recorder->parts.session, recorder_on_record, recorder);
 	if (session_read_counters(recorder->parts.session, &counters))
 		return err_set(err, errno, "cannot read the kernel's counters: %m");

@@ -57,7 +57,8 @@ int recorder_on_record(void *context, const struct record_head *record, size_t b
 /* For watch_options.on_binary; 'context' is the recorder. */
 void recorder_on_binary(void *context, const struct binary *binary, pid_t pid);
 
-/* Read everything now. Returns 0, -ENOSPC, ... (the recording cannot be written). */
+/* Read everything now. 'marked': by the user; it is named "mark1", "mark2", ... and begins a birth
+ * epoch while there are any left. Returns 0, -ENOSPC, ... (the recording cannot be written). */
 int recorder_snapshot(struct recorder *recorder, bool marked, struct err *err);
 
 /* Note what happened, with the current time. 'kind' as in struct profile_event. */

@@ -55,8 +55,8 @@ int recording_put_stack(struct recording *recording, uint32_t id, const uint64_t
 int recording_put_frame(struct recording *recording, uint64_t frame,
 			const struct profile_frame *lines, uint32_t line_count);
 int recording_put_point(struct recording *recording, uint32_t site, const struct site_point *point);
-int recording_put_age(struct recording *recording, uint32_t site, uint32_t age, double alloc_bytes,
-		      double free_bytes);
+int recording_put_age(struct recording *recording, uint32_t site, uint32_t age,
+		      const struct site_age *born);
 int recording_put_epoch(struct recording *recording, uint32_t age, uint64_t start_ns);
 int recording_put_loss(struct recording *recording, const char *key, const char *text,
 		       uint64_t count);

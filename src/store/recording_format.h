@@ -18,7 +18,7 @@ struct err;
 struct profile;
 
 #define APPLICATION_ID 0x73656570 /* "seep" */
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 
 #define TEXT_MAX_BYTES 65536 /* longer names are cut when written */
 #define READER_BUSY_MS 5000

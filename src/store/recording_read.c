@@ -35,7 +35,12 @@ static int header_check(const unsigned char header[HEADER_BYTES], const char *pa
 	if (version > FORMAT_VERSION)
 		return err_set(
 		    err, EPROTO,
-		    "'%s' was written by a newer seep (format %u, this one reads up to %u)", path,
+		    "'%s' was written by a newer seep (format %u, this one reads %u)", path,
+		    version, FORMAT_VERSION);
+	if (version && version < FORMAT_VERSION)
+		return err_set(
+		    err, EPROTO,
+		    "'%s' was written by an older seep (format %u, this one reads %u)", path,
 		    version, FORMAT_VERSION);
 	/* 18, 19: rollback journal, not a write-ahead log; 56: UTF-8 */
 	if (version != FORMAT_VERSION || header[18] != 1 || header[19] != 1 ||

@@ -414,6 +414,7 @@ static void read_snapshots(struct reader *reader)
 	struct rows rows = rows_begin(reader, "SELECT id, time_ns, events, bpf_ns, marked, settling"
 					      " FROM snapshot ORDER BY id");
 	uint64_t last_ns = 0;
+	uint32_t marks = 0;
 
 	while (rows_next(&rows)) {
 		struct profile_snapshot *snapshot = vec_add(&reader->snapshot_rows);
@@ -427,6 +428,7 @@ static void read_snapshots(struct reader *reader)
 		snapshot->events = column_number(&rows, 2, INT64_MAX);
 		snapshot->bpf_ns = column_number(&rows, 3, INT64_MAX);
 		snapshot->marked = column_flag(&rows, 4);
+		snapshot->mark = snapshot->marked ? ++marks : 0;
 		snapshot->settling = column_flag(&rows, 5);
 		if (snapshot->time_ns < last_ns)
 			damaged(reader, "its snapshots are out of order");
@@ -814,7 +816,8 @@ static void read_points(struct reader *reader)
 static void read_ages(struct reader *reader)
 {
 	struct profile *profile = reader->profile;
-	struct rows rows = rows_begin(reader, "SELECT site, age, alloc_bytes, free_bytes FROM age");
+	struct rows rows = rows_begin(reader, "SELECT site, age, alloc_bytes, alloc_blocks,"
+				  " free_bytes, free_blocks FROM age");
 
 	while (rows_next(&rows)) {
 		uint32_t site = column_reference(&rows, 0, &reader->sites, "a site is missing");
@@ -822,8 +825,12 @@ static void read_ages(struct reader *reader)
 
 		if (reader_failed(reader))
 			continue;
-		profile->sites[site].age[age].alloc_bytes = column_amount(&rows, 2);
-		profile->sites[site].age[age].free_bytes = column_amount(&rows, 3);
+		profile->sites[site].age[age] = (struct site_age){
+		    .alloc_bytes = column_amount(&rows, 2),
+		    .alloc_blocks = column_amount(&rows, 3),
+		    .free_bytes = column_amount(&rows, 4),
+		    .free_blocks = column_amount(&rows, 5),
+		};
 	}
 	memset(profile->epoch_start_ns, 0xff, sizeof(profile->epoch_start_ns));
 	rows = rows_begin(reader, "SELECT age, start_ns FROM epoch");

@@ -63,7 +63,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [DROP_FRAME] = "DELETE FROM frame WHERE frame = ?",
     [PUT_FRAME] = "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_POINT] = "REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)",
-    [PUT_AGE] = "REPLACE INTO age VALUES (?, ?, ?, ?)",
+    [PUT_AGE] = "REPLACE INTO age VALUES (?, ?, ?, ?, ?, ?)",
     [PUT_EPOCH] = "REPLACE INTO epoch VALUES (?, ?)",
     [PUT_LOSS] = "REPLACE INTO loss VALUES (?, ?, ?)",
     [PUT_EVENT] = "INSERT INTO event (time_ns, kind_text, text_text) VALUES (?, ?, ?)",
@@ -500,11 +500,11 @@ int recording_put_point(struct recording *recording, uint32_t site, const struct
 		   totals->free_blocks, totals->variance);
 }
 
-int recording_put_age(struct recording *recording, uint32_t site, uint32_t age, double alloc_bytes,
-		      double free_bytes)
+int recording_put_age(struct recording *recording, uint32_t site, uint32_t age,
+		      const struct site_age *born)
 {
-	return put(recording, PUT_AGE, "iidd", (int64_t)site, (int64_t)age, alloc_bytes,
-		   free_bytes);
+	return put(recording, PUT_AGE, "iidddd", (int64_t)site, (int64_t)age, born->alloc_bytes,
+		   born->alloc_blocks, born->free_bytes, born->free_blocks);
 }
 
 int recording_put_epoch(struct recording *recording, uint32_t age, uint64_t start_ns)

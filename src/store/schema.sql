@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: GPL-2.0-only
--- schema.sql - the tables of a .seep file; format 1 (PRAGMA user_version).
+-- schema.sql - the tables of a .seep file; format 2 (PRAGMA user_version).
 --
 -- A reader accepts exactly these tables: whoever changes them raises FORMAT_VERSION in
 -- recording_format.h. Texts are interned in 'text'; columns *_text refer to it. Times are ns
@@ -104,10 +104,13 @@ CREATE TABLE age (
 	site INTEGER NOT NULL,
 	age INTEGER NOT NULL,		-- birth epoch
 	alloc_bytes REAL NOT NULL,
+	alloc_blocks REAL NOT NULL,
 	free_bytes REAL NOT NULL,
+	free_blocks REAL NOT NULL,
 	PRIMARY KEY (site, age)
 ) WITHOUT ROWID;
 
+-- Birth epochs double in length; a marked snapshot begins one as well, while there are any left.
 CREATE TABLE epoch (age INTEGER PRIMARY KEY, start_ns INTEGER NOT NULL);
 
 CREATE TABLE loss (

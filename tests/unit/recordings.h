@@ -142,7 +142,10 @@ static void put_ages(struct recording *recording, uint32_t site, double blocks, 
 		double begin = age ? 1 << (age - 1) : 0, end = 1 << age;
 		double born = blocks * block_bytes * ((end > 60 ? 60 : end) - begin) / 60;
 
-		recording_put_age(recording, site, age, born, born * (1 - kept));
+		const struct site_age row = {born, born / block_bytes, born * (1 - kept),
+					     born * (1 - kept) / block_bytes};
+
+		recording_put_age(recording, site, age, &row);
 		recording_put_epoch(recording, age, begin * NS_PER_S);
 	}
 }

@@ -218,12 +218,13 @@ static void write_for_ever(const char *path, int ready)
 		_exit(1);
 	for (uint32_t i = 0;; i++) {
 		const struct profile_snapshot snapshot = {.time_ns = i * NS_PER_S};
+		const struct site_age born = {i * 4099.0, i, 0, 0};
 
 		recording_begin(recording, NULL);
 		recording_put_snapshot(recording, i, &snapshot);
 		for (uint32_t site = 0; site < 500; site++) {
 			put_point(recording, site, i, i + 1, 0, 4099, 0);
-			recording_put_age(recording, site, i % 5, i * 4099.0, 0);
+			recording_put_age(recording, site, i % 5, &born);
 		}
 		if (recording_commit(recording, NULL))
 			_exit(1);
@@ -533,8 +534,10 @@ static const char *spoiled(const char *sql)
 
 static void a_newer_format_is_told_apart_from_damage(void **state)
 {
-	assert_load_refused(spoiled("PRAGMA user_version = 2"), EPROTO,
+	assert_load_refused(spoiled("PRAGMA user_version = 3"), EPROTO,
 			    "was written by a newer seep");
+	assert_load_refused(spoiled("PRAGMA user_version = 1"), EPROTO,
+			    "was written by an older seep");
 	assert_load_refused(spoiled("PRAGMA user_version = 0"), EINVAL, "damaged");
 	assert_load_refused(spoiled("PRAGMA application_id = 7"), EINVAL, "not a seep recording");
 	assert_load_refused(spoiled("PRAGMA journal_mode = WAL; DELETE FROM event"), EINVAL,

@@ -719,6 +719,8 @@ static struct region_record random_record(struct prng *prng)
 
 static void compare_totals(const struct region_totals *got, const struct region_totals *want)
 {
+	uint64_t alloc_blocks = 0, free_blocks = 0;
+
 	if (!memcmp(got, want, sizeof(*got)))
 		return;
 	for (uint32_t age = 0; age < AGE_CLASSES; age++) {
@@ -727,6 +729,12 @@ static void compare_totals(const struct region_totals *got, const struct region_
 	}
 	assert_int_equal(got->alloc_blocks, want->alloc_blocks);
 	assert_int_equal(got->free_blocks, want->free_blocks);
+	for (int age = 0; age < AGE_CLASSES; age++) {
+		alloc_blocks += got->alloc_age_blocks[age];
+		free_blocks += got->free_age_blocks[age];
+	}
+	assert_int_equal(alloc_blocks, want->alloc_blocks);
+	assert_int_equal(free_blocks, want->free_blocks);
 }
 
 static void compare_all(const struct regions *regions, const struct twin *twin)
