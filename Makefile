@@ -95,6 +95,21 @@ $(BUILD)/schema.inc: $(wildcard src/store/schema.sql)
 	@mkdir -p $(@D)
 	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 
+# the page of the HTML report: a file, or several in a row, as one C string
+define c_string
+	@mkdir -p $(@D)
+	cat $^ | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' > $@
+endef
+HTML := src/export/html
+
+$(BUILD)/export/html.o: $(BUILD)/html_report.inc $(BUILD)/html_style.inc $(BUILD)/html_script.inc
+$(BUILD)/html_report.inc: $(HTML)/report.html
+	$(c_string)
+$(BUILD)/html_style.inc: $(HTML)/style.css
+	$(c_string)
+$(BUILD)/html_script.inc: $(patsubst %,$(HTML)/%.js,format data timeline flame table detail report)
+	$(c_string)
+
 $(BUILD)/libseep.a: $(OBJS)
 	@rm -f $@
 	$(AR) rcs $@ $^

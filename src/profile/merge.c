@@ -211,6 +211,11 @@ int merger_site(struct merger *merger, uint32_t index, uint32_t process, const u
 	return 0;
 }
 
+const uint32_t *merger_groups(const struct merger *merger)
+{
+	return merger->group_of;
+}
+
 /* ---- sums -------------------------------------------------------------------------------------
  */
 

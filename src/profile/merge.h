@@ -44,6 +44,9 @@ int64_t merger_frame(struct merger *merger, const struct profile_frame *key,
 int merger_site(struct merger *merger, uint32_t index, uint32_t process, const uint32_t *frames,
 		uint32_t count);
 
+/* Before merger_finish(): the site of 'to' that each site of 'from' is in; UINT32_MAX: none. */
+const uint32_t *merger_groups(const struct merger *merger);
+
 /*
  * Sum. With 'pids' each site of 'to' gets the pids of the processes it is of. Returns 0, or -ENOMEM
  * and 'to' is empty; else it is for profile_deinit().

@@ -370,6 +370,9 @@ int profile_view(const struct profile *profile, const struct view_options *optio
 		merger_drop(merger);
 		return err_set(err, ENOMEM, "out of memory");
 	}
+	if (options->site_of)
+		memcpy(options->site_of, merger_groups(merger),
+		       profile->site_count * sizeof(*options->site_of));
 	if (merger_finish(merger, options->merge_processes))
 		return err_set(err, ENOMEM, "out of memory");
 	return 0;

@@ -30,6 +30,8 @@ struct view_options {
 	enum view_frames frames;
 	bool merge_processes;		  /* sites of all processes, of one class, become one */
 	const struct site_filter *filter; /* NULL: none */
+	uint32_t *site_of; /* NULL, or filled: the site of the view in which each site of 'profile'
+			    * is; UINT32_MAX for those filtered out */
 };
 
 /* What the filter left out, counted as recorded. */
