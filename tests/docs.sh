@@ -54,7 +54,7 @@ for key in $keys sites frames; do
 	part JSON | grep -qE "^\.(Va|Pq).*[ ,(]$key( |,|\$)" || fail "seep.8 does not name the JSON key '$key'"
 done
 
-kinds=$(cat "$here"/src/store/recorder.c "$here"/src/cli/record.c | tr -s '\n\t ' ' ' |
+kinds=$(cat "$here"/src/store/recorder.c "$here"/src/cli/live.c | tr -s '\n\t ' ' ' |
 	grep -oE 'recorder_event\([a-z>-]+, "[a-z]+"' | cut -d'"' -f2)
 [ -n "$kinds" ] || fail "found no kinds of events in src/store and src/cli"
 for kind in $kinds exec exit; do

@@ -10,6 +10,7 @@
 
 static enum log_level current_level = LOG_NORMAL;
 static bool status_shown;
+static void (*_Atomic line_sink)(const char *line);
 
 void log_set_level(enum log_level level)
 {
@@ -28,8 +29,24 @@ static void erase_status(void)
 	status_shown = false;
 }
 
+void log_set_sink(void (*sink)(const char *line))
+{
+	erase_status();
+	line_sink = sink;
+}
+
 static void print_line(const char *prefix, const char *format, va_list args)
 {
+	void (*sink)(const char *line) = line_sink;
+
+	if (sink) {
+		char line[LOG_SINK_MAX];
+		int used = snprintf(line, sizeof(line), "%s", prefix);
+
+		vsnprintf(line + used, sizeof(line) - used, format, args);
+		sink(line);
+		return;
+	}
 	erase_status();
 	fputs(prefix, stderr);
 	vfprintf(stderr, format, args);
@@ -68,7 +85,7 @@ void log_status(const char *format, ...)
 	char line[512];
 	va_list args;
 
-	if (current_level < LOG_NORMAL || !isatty(STDERR_FILENO))
+	if (current_level < LOG_NORMAL || line_sink || !isatty(STDERR_FILENO))
 		return;
 	erase_status();
 	va_start(args, format);

@@ -18,6 +18,13 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * From here on each line ("seep: text", cut to LOG_SINK_MAX bytes) goes to 'sink', which any thread may
+ * call, and not to stderr, where somebody draws a screen. NULL: to stderr again.
+ */
+#define LOG_SINK_MAX 1024
+void log_set_sink(void (*sink)(const char *line));
+
 /* Replaces the status line on a terminal; does nothing elsewhere. "" removes it. */
 void log_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

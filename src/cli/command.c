@@ -77,7 +77,17 @@ static int find_program(const char *name, char path[PATH_MAX], struct err *err)
 	return err_set(err, ENOENT, "-c: '%s' is not found in PATH", name);
 }
 
-static void run_child(const int fds[2], const char *path, char **args)
+/* Files and pipes stay. */
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2; fd++)
+		if (isatty(fd))
+			dup2(null, fd);
+}
+
+static void run_child(const int fds[2], const char *path, char **args, bool no_terminal)
 {
 	char byte;
 	sigset_t none;
@@ -90,6 +100,8 @@ static void run_child(const int fds[2], const char *path, char **args)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	if (no_terminal)
+		leave_terminal();
 	execv(path, args);
 	_exit(127);
 }
@@ -113,7 +125,7 @@ int command_start(struct command *command, const char *text, struct err *err)
 	fflush(NULL);
 	command->pid = fork();
 	if (command->pid == 0)
-		run_child(fds, path, args);
+		run_child(fds, path, args, command->no_terminal);
 	close(fds[0]);
 	command->go_fd = fds[1];
 	slash = strrchr(path, '/');

@@ -5,6 +5,7 @@
 #ifndef SEEP_CLI_COMMAND_H
 #define SEEP_CLI_COMMAND_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct err;
@@ -15,6 +16,7 @@ struct command {
 	pid_t pid;   /* -1: none */
 	int go_fd;   /* closing it lets the child exec */
 	char name[COMMAND_NAME_MAX];
+	bool no_terminal; /* to be set before: it gets /dev/null in the place of a terminal */
 };
 
 /*
