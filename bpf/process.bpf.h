@@ -50,6 +50,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 		.head = { RECORD_PROCESS, tgid, 0, parent->pid },
 		.event = PROCESS_FORK,
 		.other_tgid = child_tgid,
+		.shares_memory = child->mm == parent->mm,
 	};
 	struct proc copy;
 

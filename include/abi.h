@@ -345,7 +345,7 @@ struct process_record {
 	__u32 event;		 /* enum process_event */
 	__u32 other_tgid;	 /* fork: the child */
 	__u32 other_generation;	 /* fork: the child's; exec: the new image's */
-	__u32 pad;
+	__u32 shares_memory;	 /* fork: 1 for vfork(): what is written into the child, the parent has */
 	__u64 addr;
 	__u64 start_time_ns;	 /* of the new process */
 };

@@ -152,6 +152,11 @@ void interpreter_inherit(struct interpreter *child, const struct interpreter *pa
 							info->start_time_ns, NULL);
 }
 
+bool interpreter_is_gone(const struct interpreter *interpreter)
+{
+	return !interpreter->redirect || python_redirect_is_gone(interpreter->redirect);
+}
+
 void interpreter_end(struct interpreter *interpreter)
 {
 	struct err err = {0};

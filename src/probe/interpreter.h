@@ -80,6 +80,9 @@ bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid);
 /* True if it should be looked for again: it had not started, or has more interpreters now. */
 bool interpreter_is_stale(const struct interpreter *interpreter, pid_t pid);
 
+/* True if the image whose slots were redirected is gone: there is nothing to restore. */
+bool interpreter_is_gone(const struct interpreter *interpreter);
+
 /* Restore the slots; the probes are the caller's. */
 void interpreter_end(struct interpreter *interpreter);
 

@@ -15,6 +15,8 @@
 #include "probe/session.h"
 #include "target/proc_maps.h"
 
+#define STRAYS_STEP 64 /* so many more, and they are looked through between two ticks */
+
 struct mapping_list {
 	struct mapping *items;
 	size_t count, capacity;
@@ -291,8 +293,11 @@ static int refresh(struct watch *watch, struct watched *watched, uint32_t flags,
 		   bool new_image, struct err *err)
 {
 	struct survey survey = { 0 };
-	int status = survey_process(watch, watched->info.pid, &survey, err);
+	int status;
 
+	if (watched->shares_memory)
+		return 0;
+	status = survey_process(watch, watched->info.pid, &survey, err);
 	if (!status && (force || survey.hash != watched->maps_hash)) {
 		if (new_image && has_allocator(&survey))
 			flags &= ~PROC_STOP_AT_START;
@@ -534,14 +539,31 @@ static void on_exec(struct watch *watch, struct watched *old, const struct proce
 		kill(record->head.tgid, SIGCONT);
 }
 
+/* Those that have ended, or run another program by now, would only keep files open. */
+static void drop_gone_strays(struct watched *watched)
+{
+	size_t kept = 0;
+
+	vec_for_each(stray, &watched->strays) {
+		if (interpreter_is_gone(stray))
+			interpreter_end(stray);
+		else
+			watched->strays.items[kept++] = *stray;
+	}
+	watched->strays.count = kept;
+}
+
 /* A child that is not watched: all we do is to restore its slots at the end. */
 static void note_stray(struct watched *parent, const struct process_record *record)
 {
 	struct process_info info;
 	struct interpreter *stray;
 
-	if (!parent->interpreter.redirect || process_read(record->other_tgid, &info, NULL))
+	if (!parent->interpreter.redirect || record->shares_memory ||
+	    process_read(record->other_tgid, &info, NULL))
 		return;
+	if (parent->strays.count % STRAYS_STEP == STRAYS_STEP - 1)
+		drop_gone_strays(parent);
 	stray = vec_add(&parent->strays);
 	if (stray)
 		interpreter_inherit(stray, &parent->interpreter, &info);
@@ -563,9 +585,11 @@ static void on_fork(struct watch *watch, struct watched *parent,
 	child->followed = child->is_published = true;
 	child->info.pid = record->other_tgid;
 	child->info.start_time_ns = record->start_time_ns;
+	child->shares_memory = record->shares_memory;
 	if (process_read(record->other_tgid, &child->info, NULL))
 		return; /* gone already: its exit is in the ring */
-	interpreter_inherit(&child->interpreter, &parent->interpreter, &child->info);
+	if (!child->shares_memory)
+		interpreter_inherit(&child->interpreter, &parent->interpreter, &child->info);
 	refresh_or_tell(watch, child, current_flags(watch, child), false);
 }
 
@@ -697,6 +721,7 @@ static void look_again(struct watch *watch, struct watched *watched,
 	else
 		watch_refresh(watch, watched, NULL);
 	look_at_python(watch, watched);
+	drop_gone_strays(watched);
 }
 
 void watch_tick(struct watch *watch)

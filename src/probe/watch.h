@@ -44,6 +44,7 @@ struct watched {
 	struct id_list attached; /* binaries whose plan is attached for this process */
 	struct id_list python_attached; /* interpreter_plan_id() */
 	struct interpreter interpreter;
+	bool shares_memory; /* with its parent, until it runs another program: not to be touched */
 	bool python_told;
 	struct links links;
 	char missing[256]; /* why no allocator could be probed, "" if one was */

@@ -755,6 +755,14 @@ struct python_redirect *python_redirect_child(const struct python_redirect *pare
 	return NULL;
 }
 
+bool python_redirect_is_gone(const struct python_redirect *redirect)
+{
+	uint64_t word;
+
+	return read_memory(redirect->memory, redirect->record.tables[0], &word, sizeof(word)) ==
+	       -ESRCH;
+}
+
 int python_redirect_end(struct python_redirect *redirect, struct err *err)
 {
 	int restored = redirect_release(redirect);

@@ -47,6 +47,9 @@ struct python_redirect *python_redirect_child(const struct python_redirect *pare
  */
 int python_redirect_end(struct python_redirect *redirect, struct err *err);
 
+/* True if the image that was redirected is gone: the process has ended or runs another program. */
+bool python_redirect_is_gone(const struct python_redirect *redirect);
+
 /* At start: restore what killed seeps have left. Returns the number of processes restored. */
 int python_redirect_recover(void);
 
