@@ -547,13 +547,31 @@ static __always_inline bool may_nest(__u64 cookie, __u64 bytes)
 	return COOKIE_CLASS(cookie) != CLASS_PYTHON || bytes - 1 >= PYMALLOC_MAX_BYTES;
 }
 
+/* PYTHONMALLOC=debug asks pymalloc for some bytes more than it was asked for. */
+static __always_inline __u64 asked_bytes(__u32 alloc_class, __u64 bytes, const struct proc *proc)
+{
+	__u64 extra = proc->python.debug_extra_bytes;
+
+	return alloc_class == CLASS_PYTHON && bytes >= extra ? bytes - extra : bytes;
+}
+
+/* A block is drawn by the bytes that it is weighed with later. */
+static __always_inline __u64 drawn_bytes(__u64 cookie, __u64 bytes, const struct proc *proc)
+{
+	if (COOKIE_CLASS(cookie) != CLASS_PYTHON || sampling_interval() <= 1)
+		return bytes;
+	if (!proc)
+		proc = current_proc();
+	return proc ? asked_bytes(CLASS_PYTHON, bytes, proc) : bytes;
+}
+
 /*
  * Remembers the call. Returns 1 if its return is of no interest. A call that is not sampled keeps
  * its place all the same if it may end in another probed function, which would draw again.
  */
 static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
 {
-	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie), bytes;
+	__u64 slot = ctx->sp + 8 * COOKIE_SP_DELTA(cookie), bytes, drawn;
 	bool resizes = role_resizes(COOKIE_ROLE(cookie)), outermost, sampled = true;
 	__u32 shift = *(volatile __u32 *)&sample_shift;
 	struct thread *thread;
@@ -573,8 +591,9 @@ static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
 		return 1;
 	}
 	outermost = thread->depth == 0;
+	drawn = drawn_bytes(cookie, bytes, proc);
 	if (outermost && !resizes) {
-		sampled = sample_take(thread, bytes, shift);
+		sampled = sample_take(thread, drawn, shift);
 		if (!sampled && !may_nest(cookie, bytes))
 			return 1;
 	}
@@ -585,9 +604,10 @@ static __always_inline int enter_call(struct pt_regs *ctx, __u64 cookie)
 	if (resizes && proc)
 		take_old_block(call, proc);
 	if (resizes || !outermost)
-		sampled = !settling && sample_take(thread, bytes, shift);
+		sampled = !settling && sample_take(thread, drawn, shift);
 	call->sampled = sampled;
-	if (resizes && !sampled && !call->has_old && call->old_addr) {
+	if (resizes && !sampled && !call->has_old && call->old_addr &&
+	    !(cookie & COOKIE_MAY_NEST)) {
 		thread->depth--;
 		return 1;
 	}
@@ -629,14 +649,6 @@ static __always_inline int settle_old_block(struct call *call, const struct proc
 	return 0;
 }
 
-/* PYTHONMALLOC=debug asks pymalloc for some bytes more than it was asked for. */
-static __always_inline __u64 asked_bytes(const struct call *call, const struct proc *proc)
-{
-	__u64 bytes = call->size_bytes, extra = proc->python.debug_extra_bytes;
-
-	return call->alloc_class == CLASS_PYTHON && bytes >= extra ? bytes - extra : bytes;
-}
-
 static __always_inline void record_block(struct pt_regs *ctx, const struct call *call,
 					 const struct proc *proc, __u64 addr)
 {
@@ -653,7 +665,7 @@ static __always_inline void record_block(struct pt_regs *ctx, const struct call 
 	if (!site)
 		return;
 	block.stack_hash = site_key.stack_hash;
-	block.size_bytes = asked_bytes(call, proc);
+	block.size_bytes = asked_bytes(call->alloc_class, call->size_bytes, proc);
 	block.alloc_class = call->alloc_class;
 	block.age = current_age;
 	if (sample_bytes << (call->sample_shift & 31) > 1) {
