@@ -35,8 +35,18 @@ static uint64_t hash_slots(const struct interpreter *interpreter, pid_t pid)
 	return hash ^ hash >> 29;
 }
 
+/* Of the file that is mapped at 'addr', 0: none. */
+static uint32_t binary_at(const struct mapping *mappings, size_t count, uint64_t addr)
+{
+	for (size_t i = 0; i < count; i++)
+		if (addr >= mappings[i].start && addr < mappings[i].end)
+			return mappings[i].binary_id;
+	return 0;
+}
+
 int interpreter_find(struct interpreter *interpreter, pid_t pid, const struct proc_maps *maps,
-		     const struct binary *binary, bool may_redirect, struct err *err)
+		     const struct mapping *mappings, size_t mapping_count, bool may_redirect,
+		     struct err *err)
 {
 	struct python_runtime *runtime = &interpreter->runtime;
 	int status;
@@ -46,13 +56,15 @@ int interpreter_find(struct interpreter *interpreter, pid_t pid, const struct pr
 	status = python_detect(pid, maps, runtime, err);
 	if (status || !runtime->found)
 		return status;
-	python_set_binary(runtime, binary->id);
+	interpreter->binary_id = binary_at(mappings, mapping_count, runtime->text_start);
+	if (!interpreter->binary_id)
+		return 0;
+	python_set_binary(runtime, interpreter->binary_id);
 	status = python_tables_find(pid, maps, runtime, may_redirect, &interpreter->tables, err);
 	if (status)
 		return status;
 	runtime->layout.debug_extra_bytes = interpreter->tables.debug_extra_bytes;
 	interpreter->found = true;
-	interpreter->binary_id = binary->id;
 	interpreter->slots_hash = hash_slots(interpreter, pid);
 	return 0;
 }

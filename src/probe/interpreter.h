@@ -24,6 +24,7 @@
 
 struct binary;
 struct err;
+struct mapping;
 struct proc;
 struct proc_maps;
 struct process_info;
@@ -40,11 +41,13 @@ struct interpreter {
 };
 
 /*
- * Look for CPython in 'binary', a file with one that process 'pid' maps. On failure, or when it is
- * none, interpreter->found is false. Returns 0 or -errno (the process is gone).
+ * Look for CPython in process 'pid'. 'mappings': those of its code, which say in what file it is: a
+ * process can map several interpreters. On failure, or when there is none, interpreter->found is
+ * false. Returns 0 or -errno (the process is gone).
  */
 int interpreter_find(struct interpreter *interpreter, pid_t pid, const struct proc_maps *maps,
-		     const struct binary *binary, bool may_redirect, struct err *err);
+		     const struct mapping *mappings, size_t mapping_count, bool may_redirect,
+		     struct err *err);
 
 /* What the walker and the probes need to know of it. */
 void interpreter_publish(const struct interpreter *interpreter, struct proc *proc);

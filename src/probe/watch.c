@@ -33,7 +33,7 @@ struct survey {
 	size_t allocator_count;
 	uint32_t kinds;
 	uint64_t hash;
-	struct binary *python; /* a file with CPython in it, or NULL */
+	bool has_python; /* a file with CPython in it is mapped */
 	struct proc_maps maps;
 	char missing[256];
 };
@@ -96,8 +96,7 @@ static int survey_region(struct watch *watch, struct survey *survey, pid_t pid,
 		if (!binary && err.code)
 			log_debug("process %d: %s", pid, err.text);
 	}
-	if (binary && binary->has_python)
-		survey->python = binary;
+	survey->has_python |= binary && binary->has_python;
 	if (binary && binary->plan.count) {
 		struct binary **slot = vec_add(&survey->binaries);
 
@@ -237,10 +236,10 @@ static void find_python(struct watch *watch, struct watched *watched, const stru
 	struct interpreter found;
 	struct err err = { 0 };
 
-	if (!survey->python || (watched->interpreter.found && watched->interpreter.runtime.initialized))
+	if (!survey->has_python || (watched->interpreter.found && watched->interpreter.runtime.initialized))
 		return;
-	if (interpreter_find(&found, watched->info.pid, &survey->maps, survey->python,
-			     !watch->options.no_redirect, &err))
+	if (interpreter_find(&found, watched->info.pid, &survey->maps, survey->mappings.items,
+			     survey->mappings.count, !watch->options.no_redirect, &err))
 		log_debug("process %d: %s", watched->info.pid, err.text);
 	if (!found.found)
 		return;
