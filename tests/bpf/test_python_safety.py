@@ -3,7 +3,7 @@
 were, after attaching and detaching, seep killed, two seeps, children and exits in between.
 
 "debian" and "trixie" have their slots redirected, "pyenv-3.12" has not. SEEP_LONG=1: 1000 cycles, 200
-kills, instead of 30 and 20."""
+kills, instead of 22 and 20."""
 import os
 import random
 import signal
@@ -15,9 +15,9 @@ from harness import (NO_TARGET, OK, SEEP, Failure, Recorder, Target, check, diff
 from interpreters import LONG, PROGRAMS, Interpreter
 from python_sites import class_sum
 
-CYCLES = 500 if LONG else 15  # on each of two processes
+CYCLES = 500 if LONG else 11  # on each of two processes
 KILLS = 200 if LONG else 20
-EXITS = 100 if LONG else 12
+EXITS = 100 if LONG else 8
 
 _undisturbed = {}
 

@@ -7,9 +7,11 @@ usage: prefork.py fork|multiprocessing SECONDS
 The workers are forked after "ready". Prints "worker PID" for the one that leaks.
 """
 import multiprocessing
+import multiprocessing.popen_fork
 import os
 import sys
 
+import story
 import target
 
 WORKERS = 3
@@ -23,7 +25,6 @@ def remember(request):
 
 
 def work(number):
-    import story
     sys.argv = [sys.argv[0], sys.argv[2]]
     for request in story.paced():
         if number == LEAKING:

@@ -11,6 +11,10 @@ functions in the interpreter's allocator tables. With PROCESSES a multiprocessin
 """
 import ctypes
 import multiprocessing
+import multiprocessing.pool
+import multiprocessing.popen_fork
+import multiprocessing.queues
+import multiprocessing.synchronize
 import sys
 import threading
 import zlib
