@@ -804,7 +804,8 @@ int free_enter(struct pt_regs *ctx)
 			hand_on(key.addr);
 		return 0;
 	}
-	if (was_handed_on(key.addr))
+	/* nearly all, when sampling: what follows is about counting those that should be listed */
+	if (sampling_interval() != 1 || was_handed_on(key.addr))
 		return 0;
 	/* glibc frees a thread's cache by itself when it ends */
 	if (!called_by_allocator(proc, ctx->sp + 8 * COOKIE_SP_DELTA(cookie)))

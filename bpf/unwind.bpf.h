@@ -16,7 +16,7 @@
  * address read is a return address, which may lie behind the function when the call was its last
  * instruction; so the byte before is what we look up and record.
  *
- * The stack is read a page at a time: reading 8 bytes costs as much as reading 2048. All state lies
+ * The stack is read a page at a time (python.bpf.h, which reads it too). All state lies
  * in struct walker, of whose contents the verifier knows nothing, so every frame looks the same to
  * it and it follows only one. The steps are inlined: calls would double the time per frame. Walkers
  * belong to one program run; the caller keeps others out.
@@ -38,7 +38,6 @@
 #include "../include/abi.h"
 #endif
 
-#define WALK_PAGE_BYTES	     4096
 #define WALK_SLICE_STEPS     16	       /* halvings until MAPPINGS_MAX mappings are none */
 #define WALK_ROW_STEPS	     19	       /* halvings until ROWS_PER_SHARD rows are none */
 #define WALK_RETURN_PROBES   64	       /* as many as Linux nests, MAX_URETPROBE_DEPTH */
@@ -227,8 +226,6 @@ struct walker {
 	__s32 wide_offset; /* of rows of kind UNWIND_WIDE, bytes */
 	struct unwind_row row;
 	struct mapping mapping; /* the last one */
-	__u64 page_addr;
-	__u32 page_bytes; /* valid in 'page' */
 	/*
 	 * Pcs looked up before. They hold as long as the process, its slice and what is written in
 	 * the slices are the same: when one changes, a new tag makes all of them unknown. (Rows are
@@ -238,7 +235,6 @@ struct walker {
 	__u64 known_slice, known_epoch;
 	__u64 tag;
 	struct known_pc known[1 << WALK_KNOWN_BITS];
-	__u8 page[WALK_PAGE_BYTES + 8];
 	struct python_walk python;
 	struct stack_record record; /* the caller fills head and alloc_class */
 	__u64 frames[STACK_MAX_FRAMES + PYTHON_MAX_FRAMES]; /* record.frames: the native ones; Python
@@ -252,27 +248,7 @@ _Static_assert(__builtin_offsetof(struct walker, frames) ==
 /* Reads w->word from 'addr'. Returns 0, -1 if it is not readable. */
 static __always_inline int walk_load(struct walker *w, __u64 addr)
 {
-	__u64 at;
-	__u32 bytes;
-
-	at = addr - w->page_addr;
-	if (at >= WALK_PAGE_BYTES || at + 8 > w->page_bytes) {
-		bytes = WALK_PAGE_BYTES - (addr & (WALK_PAGE_BYTES - 1));
-		if (bytes < 8)
-			return wk_read_user(&w->word, 8, addr) ? -1 : 0;
-		wk_mask(bytes, 2 * WALK_PAGE_BYTES - 1);
-		if (bytes > WALK_PAGE_BYTES)
-			return -1;
-		w->page_bytes = 0;
-		if (wk_read_user(w->page, bytes, addr))
-			return -1;
-		w->page_addr = addr;
-		w->page_bytes = bytes;
-		at = 0;
-	}
-	wk_mask(at, WALK_PAGE_BYTES - 1);
-	__builtin_memcpy(&w->word, w->page + at, 8);
-	return 0;
+	return stack_word(&w->python.stack, addr, &w->word);
 }
 
 /* ---- pc -> mapping -------------------------------------------------------------------------- */
@@ -705,8 +681,7 @@ static __always_inline void walk_reset(struct walker *w, __u64 sp, __u64 bp)
 	w->want_full_addr = 0;
 	w->mapping.start = 0;
 	w->mapping.end = 0;
-	w->page_addr = 0;
-	w->page_bytes = 0;
+	stack_forget(&w->python.stack);
 	w->record.frame_count = 0;
 	w->record.python_count = 0;
 	w->record.flags = 0;
