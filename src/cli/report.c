@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* report.c - seep report: rank what a recording holds, as text, JSON or folded stacks. */
+/* report.c - seep report: rank what a recording holds, as text or in a viewer's format. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdio_ext.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/opt.h"
+#include "cli/output.h"
 #include "cli/verb.h"
-#include "export/folded.h"
-#include "export/json.h"
+#include "export/export.h"
 #include "export/text.h"
 #include "export/tracemalloc.h"
 #include "profile/filter.h"
@@ -28,11 +26,10 @@
 #define TEXT_SITES  20
 #define TEXT_STACKS 5
 
-enum report_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_FOLDED };
 enum report_sort { SORT_AUTO, SORT_GROWTH, SORT_LIVE, SORT_ALLOC };
 
 struct report_options {
-	uint32_t format;       /* enum report_format */
+	uint32_t format;       /* enum output_format */
 	uint32_t by;	       /* enum group_by */
 	uint32_t sort;	       /* enum report_sort */
 	uint32_t value;	       /* enum folded_value */
@@ -47,6 +44,7 @@ struct report_options {
 /* What the options come to. */
 struct report {
 	const struct report_options *options;
+	enum output_format format;
 	size_t limit;
 	struct group_options group;
 	enum view_frames frames;
@@ -57,7 +55,8 @@ struct report {
 
 #define FIELD(member) FILLS(struct report_options, member)
 static const struct opt report_rows[] = {
-    {0, "format", OPT_CHOICE, "text|json|folded", "text", FIELD(format), "what to write"},
+    {0, "format", OPT_CHOICE, OUTPUT_FORMATS, "auto", FIELD(format),
+     "what to write; auto: by the ending of --output, else text"},
     {0, "by", OPT_CHOICE, "site|function|line|file|module|traceback|process", "site", FIELD(by),
      "merge sites; each process and class for itself"},
     {0, "traceback", OPT_TEXT, "N", NULL, FIELD(traceback),
@@ -76,8 +75,8 @@ static const struct opt report_rows[] = {
      "order; auto: what goes on growing, in tracemalloc's lines its own"},
     {'n', "top", OPT_TEXT, "N", NULL, FIELD(top), "sites shown [text: 20; else all]"},
     {0, "min-growth", OPT_BYTES, "SIZE", "0", FIELD(min_growth), "leave out sites that grew less"},
-    {0, "value", OPT_CHOICE, "growth|live|alloc|blocks", "growth", FIELD(value),
-     "what folded stacks count"},
+    {0, "value", OPT_CHOICE, "growth|live|alloc|blocks|diff", "growth", FIELD(value),
+     "what folded stacks count; diff: live bytes before and after"},
     {'o', "output", OPT_TEXT, "FILE", "-", FIELD(output),
      "write to FILE, replaced when complete; - is standard output"},
     {0},
@@ -91,74 +90,6 @@ static void report_help(void)
 	printf(
 	    "\nFor a flame graph of the growth:\n"
 	    "  seep report --format folded FILE | flamegraph.pl --colors=mem --countname=bytes\n");
-}
-
-/* ---- where it is written ------------------------------------------------------------------------
- */
-
-/* A file that gets its name when it is complete; standard output and devices are written at once.
- */
-struct output {
-	FILE *file;
-	char *temporary; /* NULL: not renamed */
-	const char *path;
-};
-
-static bool same_file(const char *left, const char *right)
-{
-	struct stat a, b;
-
-	return !stat(left, &a) && !stat(right, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static int output_open(struct output *output, const char *path, struct err *err)
-{
-	struct stat info;
-	int fd;
-
-	*output = (struct output){.path = path};
-	if (!strcmp(path, "-")) {
-		output->file = stdout;
-		return 0;
-	}
-	if (!stat(path, &info) && !S_ISREG(info.st_mode)) {
-		output->file = fopen(path, "we");
-		return output->file ? 0 : err_set(err, errno, "cannot open '%s': %m", path);
-	}
-	if (asprintf(&output->temporary, "%s.new.%d", path, (int)getpid()) < 0)
-		return err_set(err, ENOMEM, "out of memory");
-	fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		err_set(err, errno, "cannot create '%s': %m", path);
-		free(TAKE_PTR(output->temporary));
-		return -err->code;
-	}
-	output->file = fdopen(fd, "w");
-	return output->file ? 0 : err_set(err, ENOMEM, "out of memory");
-}
-
-/* Finish or, with 'failed', drop the output. Returns 0 or -errno; -EPIPE without a text. */
-static int output_close(struct output *output, bool failed, struct err *err)
-{
-	const char *name = output->file == stdout ? "standard output" : output->path;
-	int code = 0;
-
-	errno = 0;
-	if (fflush(output->file) || ferror(output->file))
-		code = errno ? errno : EIO;
-	if (output->file != stdout && fclose(output->file) && !code)
-		code = errno;
-	if (!code && !failed && output->temporary && rename(output->temporary, output->path))
-		code = errno;
-	if (output->temporary && (code || failed))
-		unlink(output->temporary);
-	free(output->temporary);
-	if (code == EPIPE) {
-		__fpurge(stdout);
-		clearerr(stdout);
-		return -EPIPE;
-	}
-	return code ? err_set(err, code, "cannot write '%s': %s", name, strerror(code)) : 0;
 }
 
 /* ---- what is written ----------------------------------------------------------------------------
@@ -213,19 +144,9 @@ static int text_write(FILE *file, const struct report *report, const struct expo
 static int format_write(FILE *file, const struct report *report, const struct export_input *input,
 			struct err *err)
 {
-	int status = 0;
-
-	switch (report->options->format) {
-	case FORMAT_TEXT:
+	if (report->format == FORMAT_TEXT)
 		return text_write(file, report, input, err);
-	case FORMAT_JSON:
-		status = export_json(file, input);
-		break;
-	case FORMAT_FOLDED:
-		status = export_folded(file, input, report->options->value);
-		break;
-	}
-	return status ? err_set(err, ENOMEM, "out of memory") : 0;
+	return output_export(file, input, report->format, report->options->value, err);
 }
 
 static int report_write(const struct report *report, const struct profile *whole,
@@ -236,7 +157,11 @@ static int report_write(const struct report *report, const struct profile *whole
 								      : options->sort - SORT_GROWTH,
 					   options->min_growth};
 	_cleanup_(ranking_free) struct ranking ranking = {0};
-	struct export_input input = {shown, &ranking, report->limit, whole, &report->rest};
+	struct export_input input = {.profile = shown,
+				     .ranking = &ranking,
+				     .limit = report->limit,
+				     .whole = whole,
+				     .rest = &report->rest};
 	struct output output;
 	int status = ranking_build(shown, &order, &ranking, err), closed;
 
@@ -258,7 +183,7 @@ static int report_write(const struct report *report, const struct profile *whole
 /* In tracemalloc's words where Python people ask its questions. */
 static enum text_lines lines_find(const struct report *report, const struct profile *whole)
 {
-	if (report->options->format != FORMAT_TEXT)
+	if (report->format != FORMAT_TEXT)
 		return TEXT_TABLE;
 	if (report->group.by == GROUP_TRACEBACK)
 		return TEXT_TRACEBACKS;
@@ -286,6 +211,13 @@ static int report_show(struct report *report, const struct profile *whole, struc
 		shown = &grouped;
 	}
 	return report_write(report, whole, shown, err);
+}
+
+static bool same_file(const char *left, const char *right)
+{
+	struct stat a, b;
+
+	return !stat(left, &a) && !stat(right, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 static int report_load(struct report *report, const char *path, struct err *err)
@@ -321,7 +253,8 @@ static int count_find(const char *name, const char *given, uint64_t otherwise, u
 	return opt_parse(row, 0, NULL, count, &positional, &help, err);
 }
 
-static int conflicts_find(const struct report_options *options, struct err *err)
+static int conflicts_find(const struct report_options *options, enum output_format format,
+			  struct err *err)
 {
 	if (options->python && options->native)
 		return err_set(err, EINVAL, "--python and --native exclude each other");
@@ -330,6 +263,13 @@ static int conflicts_find(const struct report_options *options, struct err *err)
 	if (options->merge_processes && options->by == GROUP_PROCESS)
 		return err_set(err, EINVAL,
 			       "--merge-processes and --by process exclude each other");
+	if (format == FORMAT_OPENMETRICS && (options->merge_processes || options->top))
+		return err_set(err, EINVAL,
+			       "--format openmetrics has sums of all sites, by process: without "
+			       "--top and --merge-processes");
+	if (!output_format_is_text(format) && !strcmp(options->output, "-") && isatty(STDOUT_FILENO))
+		return err_set(err, EINVAL,
+			       "this format is not for terminals: give --output FILE, or a pipe");
 	if (options->all_frames && !options->include.count && !options->exclude.count)
 		return err_set(err, EINVAL, "--all-frames goes with --include or --exclude");
 	return 0;
@@ -346,14 +286,16 @@ static int patterns_take(const struct opt_texts *texts, const char *name,
 	return 0;
 }
 
-/* JSON holds what was recorded, unless sites are named or frames chosen. */
+/* JSON holds what was recorded, unless sites are named or frames chosen; so does HTML, which hides
+ * by itself. */
 static enum view_frames frames_find(const struct report *report)
 {
 	const struct report_options *options = report->options;
+	bool recorded = report->format == FORMAT_JSON || report->format == FORMAT_HTML;
 
 	if (options->python)
 		return VIEW_PYTHON;
-	if (options->native || (options->format == FORMAT_JSON && report->group.by == GROUP_SITE))
+	if (options->native || (recorded && report->group.by == GROUP_SITE))
 		return VIEW_ALL;
 	return VIEW_PLAIN;
 }
@@ -363,8 +305,9 @@ static int report_plan(struct report *report, struct err *err)
 	const struct report_options *options = report->options;
 	uint64_t limit, frames;
 
-	if (conflicts_find(options, err) ||
-	    count_find("top", options->top, options->format == FORMAT_TEXT ? TEXT_SITES : SIZE_MAX,
+	report->format = output_format_find(options->format, options->output);
+	if (conflicts_find(options, report->format, err) ||
+	    count_find("top", options->top, report->format == FORMAT_TEXT ? TEXT_SITES : SIZE_MAX,
 		       &limit, err) ||
 	    count_find("traceback", options->traceback, 0, &frames, err) ||
 	    patterns_take(&options->include, "include", &report->filter.include, err) ||
@@ -413,6 +356,6 @@ static int report_run(int argc, char **argv, struct err *err)
 
 const struct verb report_verb = {
     .name = "report",
-    .summary = "rank what a recording holds: text, JSON, folded stacks",
+    .summary = "rank what a recording holds, as text or in a viewer's format",
     .run = report_run,
 };

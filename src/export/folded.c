@@ -13,6 +13,8 @@
 #include "profile/profile.h"
 #include "profile/rank.h"
 
+#define COUNTS_MAX 48 /* two numbers of 64 bits */
+
 static long long value_of(const struct ranked_site *ranked, enum folded_value value)
 {
 	switch (value) {
@@ -23,9 +25,38 @@ static long long value_of(const struct ranked_site *ranked, enum folded_value va
 	case FOLDED_BLOCKS:
 		return llround(ranked->growth_blocks);
 	case FOLDED_GROWTH:
+	case FOLDED_DIFF:
 		break;
 	}
 	return llround(ranked->growth_bytes);
+}
+
+/* Live bytes before and after. Of a sample, bytes that were freed before they were seen to be
+ * allocated may be missing: no column goes below 0. */
+static void columns_of(const struct ranked_site *ranked, long long columns[2])
+{
+	const struct site_values values = site_values(ranked);
+	long long before = values.live_bytes - values.growth_bytes;
+
+	columns[0] = before > 0 ? before : 0;
+	columns[1] = values.live_bytes > 0 ? values.live_bytes : 0;
+}
+
+/* What follows a stack: " COUNT", or " BEFORE AFTER"; "" where there is nothing to be shown. */
+static const char *counts_format(const struct ranked_site *ranked, enum folded_value value,
+				 char buffer[COUNTS_MAX])
+{
+	long long columns[2] = {value_of(ranked, value)};
+
+	buffer[0] = '\0';
+	if (value == FOLDED_DIFF) {
+		columns_of(ranked, columns);
+		if (columns[0] || columns[1])
+			snprintf(buffer, COUNTS_MAX, " %lld %lld", columns[0], columns[1]);
+	} else if (columns[0] > 0) {
+		snprintf(buffer, COUNTS_MAX, " %lld", columns[0]);
+	}
+	return buffer;
 }
 
 /* Make a clean label safe for the format; see folded.h. */
@@ -123,18 +154,19 @@ static int stack_print(FILE *out, struct labels *labels, const struct profile_si
 int export_folded(FILE *out, const struct export_input *input, enum folded_value value)
 {
 	struct labels labels = {.profile = input->profile};
+	char buffer[COUNTS_MAX];
 	int status = 0;
 
 	labels.items = calloc(input->profile->frame_count + 1UL, sizeof(*labels.items));
 	if (!labels.items)
 		return -ENOMEM;
 	for (size_t i = 0; i < input->ranking->count && i < input->limit && !status; i++) {
-		long long count = value_of(&input->ranking->items[i], value);
+		const char *counts = counts_format(&input->ranking->items[i], value, buffer);
 
-		if (count <= 0)
+		if (!counts[0])
 			continue;
 		status = stack_print(out, &labels, input->ranking->items[i].site);
-		fprintf(out, " %lld\n", count);
+		fprintf(out, "%s\n", counts);
 	}
 	labels_free(&labels);
 	return status;

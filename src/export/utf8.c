@@ -82,6 +82,20 @@ void utf8_print(FILE *out, const char *text)
 	free(clean);
 }
 
+void utf8_print_json(FILE *out, const char *text)
+{
+	char *clean = utf8_clean(text, 0);
+
+	fputc('"', out);
+	for (const char *at = clean ? clean : "?"; *at; at++) {
+		if (*at == '"' || *at == '\\')
+			fputc('\\', out);
+		fputc(*at, out);
+	}
+	fputc('"', out);
+	free(clean);
+}
+
 size_t utf8_columns(const char *text)
 {
 	size_t columns = 0;

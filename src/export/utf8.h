@@ -21,6 +21,9 @@ unsigned int utf8_take(const char *text, uint32_t *character);
  */
 void utf8_print(FILE *out, const char *text);
 
+/* As utf8_print(), as a string of JSON with its quotes. */
+void utf8_print_json(FILE *out, const char *text);
+
 /* As a string that the caller frees; with 'keep_controls' only invalid bytes are replaced. NULL
  * when memory is out. */
 char *utf8_clean(const char *text, int keep_controls);

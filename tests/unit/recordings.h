@@ -467,4 +467,49 @@ static void __attribute__((unused)) python_write(const char *path)
 	test_close(recording);
 }
 
+/* ---- hostile names ------------------------------------------------------------------------------
+ */
+
+#define LONG_NAME 65536
+
+/* Names that somebody chose to break a format, each alone in its stack; two processes. */
+static void __attribute__((unused)) hostile_write(const char *path)
+{
+	struct recording *recording = test_create(path, &test_meta);
+	char *giant = malloc(LONG_NAME + 1);
+	const char *names[] = {
+	    "semi;colon",
+	    "new\nline\r\n",
+	    "invalid \xff\xc0\x80\xed\xa0\x80 utf-8",
+	    "\x1b[31mred\x1b[0m",
+	    "<script>&\"'\\",
+	    "ends in 42",
+	    "ends in 42.5",
+	    " ",
+	    "",
+	    "bidi \342\200\256 mark",
+	    "\302\233 c1",
+	    giant,
+	};
+	const struct profile_snapshot moments[] = {{0}, {.time_ns = 2 * NS_PER_S}};
+
+	memset(giant, 'g', LONG_NAME);
+	giant[LONG_NAME] = '\0';
+	put_process(recording, 0, 811, "a;b\n\x1b[1m 7");
+	put_process(recording, 1, 821, "");
+	recording_put_snapshot(recording, 0, &moments[0]);
+	recording_put_snapshot(recording, 1, &moments[1]);
+	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const uint64_t frame = NATIVE(1, 0x1000 + i);
+
+		put_name(recording, frame, names[i], i % 2 ? names[i] : NULL, i);
+		recording_put_stack(recording, i, &frame, 1, false, 0);
+		recording_put_site(recording, i, i % 2, CLASS_MALLOC, i);
+		put_point(recording, i, 1, 1 + i, 0, 127, 0);
+	}
+	recording_put_loss(recording, "a\n\xff", "loss with \x1b[5m and\nline", 3);
+	test_close(recording);
+	free(giant);
+}
+
 #endif

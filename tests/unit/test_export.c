@@ -17,6 +17,7 @@
 #include "export/text.h"
 #include "export/tracemalloc.h"
 #include "export/utf8.h"
+#include "profile/culprit.h"
 #include "profile/filter.h"
 #include "profile/group.h"
 #include "profile/rank.h"
@@ -37,12 +38,14 @@ struct render {
 	const struct site_filter *filter;
 	struct group_options group;
 	enum text_lines lines;
+	bool plain; /* without curves: names have all the room there is */
 };
 
 static char *render_as(const struct profile *whole, const struct render *how)
 {
 	const struct rank_options options = {.order = RANK_GROWTH};
 	const struct text_options text = {.lines = how->lines,
+					  .trends = !how->plain,
 					  .stacks = how->group.by == GROUP_SITE ? 5 : 0};
 	const struct view_options view_options = {how->frames, how->merge_processes, how->filter};
 	const struct view_options plain = {.frames = how->frames};
@@ -50,6 +53,7 @@ static char *render_as(const struct profile *whole, const struct render *how)
 	struct ranking ranking, all;
 	struct view_rest rest, none;
 	struct export_input input = {&view, &ranking, SIZE_MAX, whole, how->filter ? &rest : NULL};
+	struct culprits culprits = {0};
 	struct verdict verdict;
 	char *bytes = NULL;
 	size_t length;
@@ -64,6 +68,10 @@ static char *render_as(const struct profile *whole, const struct render *how)
 	assert_int_equal(ranking_build(&stacks, &options, &all, NULL), 0);
 	assert_int_equal(ranking_build(input.profile, &options, &ranking, NULL), 0);
 	assert_int_equal(verdict_build(&stacks, &all, &verdict, NULL), 0);
+	if (how->group.by == GROUP_SITE) {
+		assert_int_equal(culprits_find(&stacks, &all, &culprits, NULL), 0);
+		input.culprits = &culprits;
+	}
 	if (how->lines != TEXT_TABLE)
 		tracemalloc_sort(input.profile, &ranking);
 	switch (how->format) {
@@ -78,6 +86,7 @@ static char *render_as(const struct profile *whole, const struct render *how)
 		break;
 	}
 	fclose(out);
+	culprits_free(&culprits);
 	verdict_free(&verdict);
 	ranking_free(&ranking);
 	ranking_free(&all);
@@ -197,6 +206,70 @@ static void a_recording_without_sites_says_so(void **state)
 	profile_deinit(&profile);
 }
 
+/* ---- culprits ---------------------------------------------------------------------------------
+ */
+
+/* A thread that a list keeps, and what it is made of; beside it a small leak. */
+static void threads_write(const char *path)
+{
+	static const struct {
+		const char *function;
+		uint32_t line;
+	} frames[] = {
+	    {"process_request", 658}, {"Thread.__init__", 869}, {"Thread.__init__", 882},
+	    {"Event.__init__", 563},  {"Condition.__init__", 241}, {"serve_forever", 238},
+	    {"<module>", 97},	      {"log", 3},
+	};
+	static const struct {
+		uint32_t depth;
+		uint8_t frames[6];
+	} stacks[] = {
+	    {3, {6, 5, 0}},	     {4, {6, 5, 0, 1}}, {5, {6, 5, 0, 2, 3}},
+	    {6, {6, 5, 0, 2, 3, 4}}, {2, {6, 7}},
+	};
+	static const uint32_t bytes[] = {61, 233, 1013, 619, 607}, blocks[] = {13, 13, 13, 26, 17};
+	struct recording *recording = test_create(path, &test_meta);
+
+	put_process(recording, 0, 811, "server");
+	for (uint32_t i = 0; i < 8; i++) {
+		const struct profile_frame frame = {.function = frames[i].function,
+						    .file = i < 6 ? "/usr/lib/threads.py"
+								  : "/srv/app.py",
+						    .line = frames[i].line,
+						    .python = true};
+
+		recording_put_frame(recording, PYTHON(i + 1, 3), &frame, 1);
+	}
+	for (uint32_t i = 0; i < 5; i++) {
+		uint32_t depth = stacks[i].depth;
+		uint64_t stack[6];
+
+		for (uint32_t k = 0; k < depth; k++)
+			stack[depth - 1 - k] = PYTHON(stacks[i].frames[k] + 1, 3);
+		recording_put_stack(recording, i, stack, depth, false, 0);
+		recording_put_site(recording, i, 0, CLASS_PYTHON, i);
+	}
+	for (uint32_t i = 0; i < 31; i++) {
+		const struct profile_snapshot snapshot = {.time_ns = 2 * i * NS_PER_S};
+
+		recording_put_snapshot(recording, i, &snapshot);
+		for (uint32_t k = 0; k < 5; k++)
+			put_point(recording, k, i, i * blocks[k], 0, bytes[k], 0);
+	}
+	test_close(recording);
+}
+
+static void culprits_stand_below_the_ranking(void **state)
+{
+	struct profile profile;
+
+	threads_write(test_path("threads.seep"));
+	test_load(test_path("threads.seep"), &profile);
+	assert_renders(&profile, GROUP_SITE, TEXT, 0, "threads.txt");
+	assert_renders(&profile, GROUP_SITE, JSON, 0, "threads.json");
+	profile_deinit(&profile);
+}
+
 /* ---- Python -----------------------------------------------------------------------------------
  */
 
@@ -245,46 +318,6 @@ static void python_reports_look_as_they_did(void **state)
 
 /* ---- hostile names ------------------------------------------------------------------------------
  */
-
-#define LONG_NAME 65536
-
-static void hostile_write(const char *path)
-{
-	struct recording *recording = test_create(path, &test_meta);
-	_cleanup_free_ char *giant = malloc(LONG_NAME + 1);
-	const char *names[] = {
-	    "semi;colon",
-	    "new\nline\r\n",
-	    "invalid \xff\xc0\x80\xed\xa0\x80 utf-8",
-	    "\x1b[31mred\x1b[0m",
-	    "<script>&\"'\\",
-	    "ends in 42",
-	    "ends in 42.5",
-	    " ",
-	    "",
-	    "bidi \342\200\256 mark",
-	    "\302\233 c1",
-	    giant,
-	};
-	const struct profile_snapshot moments[] = {{0}, {.time_ns = 2 * NS_PER_S}};
-
-	memset(giant, 'g', LONG_NAME);
-	giant[LONG_NAME] = '\0';
-	put_process(recording, 0, 811, "a;b\n\x1b[1m 7");
-	put_process(recording, 1, 821, "");
-	recording_put_snapshot(recording, 0, &moments[0]);
-	recording_put_snapshot(recording, 1, &moments[1]);
-	for (uint32_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const uint64_t frame = NATIVE(1, 0x1000 + i);
-
-		put_name(recording, frame, names[i], i % 2 ? names[i] : NULL, i);
-		recording_put_stack(recording, i, &frame, 1, false, 0);
-		recording_put_site(recording, i, i % 2, CLASS_MALLOC, i);
-		put_point(recording, i, 1, 1 + i, 0, 127, 0);
-	}
-	recording_put_loss(recording, "a\n\xff", "loss with \x1b[5m and\nline", 3);
-	test_close(recording);
-}
 
 static void hostile_names_look_as_they_did(void **state)
 {
@@ -826,6 +859,7 @@ static void percents_are_plain_numbers(void **state)
 /* Stacks of 'names', leaf first, one site each; blocks of 1009 bytes, site 0 most. */
 static char *stacks_render(const char *names[][5], uint32_t count, uint32_t empty)
 {
+	const struct render how = {.format = TEXT, .plain = true};
 	struct recording *recording = test_create(test_path("stacks.seep"), &test_meta);
 	struct profile profile;
 	char *text;
@@ -853,7 +887,7 @@ static char *stacks_render(const char *names[][5], uint32_t count, uint32_t empt
 	}
 	test_close(recording);
 	test_load(test_path("stacks.seep"), &profile);
-	text = render(&profile, GROUP_SITE, TEXT, 0);
+	text = render_as(&profile, &how);
 	profile_deinit(&profile);
 	return text;
 }
@@ -938,6 +972,7 @@ int main(void)
 	    cmocka_unit_test(reports_look_as_they_did),
 	    cmocka_unit_test(sampled_reports_show_the_error),
 	    cmocka_unit_test(a_recording_without_sites_says_so),
+	    cmocka_unit_test(culprits_stand_below_the_ranking),
 	    cmocka_unit_test(python_reports_look_as_they_did),
 	    cmocka_unit_test(hostile_names_look_as_they_did),
 	    cmocka_unit_test(hostile_names_stay_one_line_in_folded_stacks),
