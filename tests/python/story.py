@@ -38,10 +38,12 @@ def churn(request):
 
 
 def requests():
-    """Numbers of requests, at their time. The caller is late: it goes on with the next at once."""
+    """Numbers of requests, and how long to wait for each; none begins after the time is over."""
     begin = time.monotonic()
     for number in range(int(seconds() * PER_SECOND)):
         ahead = begin + number / PER_SECOND - time.monotonic()
+        if time.monotonic() - begin > seconds():
+            break
         yield number, max(ahead, 0)
 
 
