@@ -20,14 +20,14 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 FUZZ_SECONDS ?= 60
 
 PACKAGES := gcc g++ make pkg-config clang llvm libbpf-dev bpftool libelf-dev libdw-dev libzydis-dev \
-	libiberty-dev libsqlite3-dev zlib1g-dev liblzma-dev libjansson-dev binutils
+	libiberty-dev libsqlite3-dev zlib1g-dev liblzma-dev libjansson-dev libncurses-dev binutils
 DEMO_PACKAGES := python3 python3-tornado
 TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev musl-tools gdb xz-utils \
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4 libmimalloc2.0 libc++1 libc++abi1 \
-	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db \
+	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db tmux \
 	python3-dev python3-venv python3-numpy $(DEMO_PACKAGES)
 
-LIBS := -lbpf -ldw -lelf -lZydis -liberty -lsqlite3 -llzma -lz -ljansson -lm -lpthread
+LIBS := -lbpf -ldw -lelf -lZydis -liberty -lsqlite3 -llzma -lz -ljansson -lncursesw -ltinfo -lm -lpthread
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSEEP_VERSION='"$(VERSION)"' $(WARN) -fno-strict-aliasing \
@@ -36,7 +36,7 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSEEP_VERSION='"$(VERSION)"' $(WARN) -fno
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
 	-Wno-unused-function -Wno-gnu-variable-sized-type-not-at-end -D__TARGET_ARCH_x86 -Iinclude -MMD -MP
 
-STAGES := base elf target unwind python probe profile export store cli
+STAGES := base elf target unwind python probe profile export store tui cli
 SRCS := $(foreach stage,$(STAGES),$(wildcard src/$(stage)/*.c))
 OBJS := $(SRCS:src/%.c=$(BUILD)/%.o)
 BPF_OBJS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))

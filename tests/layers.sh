@@ -6,7 +6,7 @@
 # "N passed, N failed, N skipped", one for each directory.
 cd "$(dirname "$0")/.." || exit 1
 src=${1:-src}
-order="base elf target unwind python probe profile export store cli"
+order="base elf target unwind python probe profile export store tui cli"
 passed=0 failed=0 left=""
 known() { [[ " $order " == *" $1 "* ]]; }
 

@@ -259,8 +259,7 @@ static int open_loop(struct live *live, struct err *err)
 	if (live->epoll_fd < 0 || live->timer_fd < 0 || live->signal_fd < 0 ||
 	    timerfd_settime(live->timer_fd, 0, &tick, NULL) || add_to_epoll(live, live->timer_fd) ||
 	    add_to_epoll(live, live->signal_fd) ||
-	    add_to_epoll(live, session_ring_fd(&live->session)) ||
-	    (live->hooks.wake_fd >= 0 && add_to_epoll(live, live->hooks.wake_fd)))
+	    add_to_epoll(live, session_ring_fd(&live->session)))
 		return err_set(err, errno, "cannot wait for events: %m");
 	return 0;
 }
@@ -487,7 +486,7 @@ static int loop_run(struct live *live, struct err *err)
 				status = on_tick(live, err);
 			else if (events[i].data.fd == live->signal_fd)
 				status = on_signals(live, err);
-			else if (events[i].data.fd == live->hooks.wake_fd)
+			else if (events[i].data.fd == live->wake_fd)
 				status = live->hooks.tick(live->hooks.context, live,
 							  recorder_elapsed_ns(live->recorder), err);
 		}
@@ -523,6 +522,14 @@ int live_start(struct live *live, struct err *err)
 	if (!status)
 		return EXIT_OK;
 	return live->file_failed ? EXIT_BAD_FILE : verb_exit_status(status);
+}
+
+int live_wake_on(struct live *live, int fd, struct err *err)
+{
+	if (add_to_epoll(live, fd))
+		return err_set(err, errno, "cannot wait for events: %m");
+	live->wake_fd = fd;
+	return 0;
 }
 
 void live_go(struct live *live)
@@ -565,6 +572,7 @@ void live_init(struct live *live, const struct live_options *options,
 		.epoll_fd = -1,
 		.timer_fd = -1,
 		.signal_fd = -1,
+		.wake_fd = -1,
 		.command.pid = -1,
 	};
 }

@@ -53,7 +53,6 @@ struct live_hooks {
 	bool (*writing)(void *context, bool last);
 	void (*written)(void *context);
 	void (*resized)(void *context); /* SIGWINCH, if there is such a hook */
-	int wake_fd; /* when readable, tick is called at once and empties it; -1: none */
 };
 
 enum live_stage {
@@ -75,7 +74,7 @@ struct live {
 	struct recorder *recorder;
 	struct command command; /* -c */
 	bool session_is_open, watch_is_open, detached, file_failed, mark_wanted;
-	int epoll_fd, timer_fd, signal_fd;
+	int epoll_fd, timer_fd, signal_fd, wake_fd;
 	enum live_stage stage;
 	uint64_t next_snapshot_ns, next_refresh_ns, last_overhead_ns, settle_begin_ns;
 	uint64_t last_cpu_ns, ticks;
@@ -91,6 +90,9 @@ int live_options_check(const struct live_options *options, struct err *err);
 void live_init(struct live *live, const struct live_options *options,
 	       const struct live_hooks *hooks);
 void live_deinit(struct live *live);
+
+/* Call tick also whenever 'fd' is readable; it stays the caller's. Between live_start and live_run. */
+int live_wake_on(struct live *live, int fd, struct err *err);
 
 /* Each returns an exit status (verb.h). */
 int live_start(struct live *live, struct err *err);

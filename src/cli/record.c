@@ -131,7 +131,7 @@ static int record_live(const struct live_options *options, char path[LIVE_PATH_M
 		       struct err *err)
 {
 	struct record record = { 0 };
-	const struct live_hooks hooks = { .context = &record, .tick = on_tick, .wake_fd = -1 };
+	const struct live_hooks hooks = { .context = &record, .tick = on_tick };
 	struct live live;
 	int status;
 
