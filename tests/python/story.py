@@ -13,6 +13,7 @@ PAGES = 997
 PAGE_BYTES = 3001
 
 pages = {}
+begin = []  # when the first page was looked up
 
 
 def seconds():
@@ -24,11 +25,12 @@ def render_page(number):
 
 
 def look_up(request):
-    """The decoy: PAGES pages are rendered and kept while the first quarter of requests is served."""
-    steps = 4 * PAGES // int(seconds() * PER_SECOND) + 1
-    for number in range(request * steps, (request + 1) * steps):
-        if number < PAGES:
-            pages[number] = render_page(number)
+    """The decoy: PAGES pages are rendered and kept in the first quarter of the time."""
+    begin.append(time.monotonic())
+    passed = begin[-1] - begin[0]
+    del begin[1:]
+    for number in range(len(pages), int(PAGES * min(4 * passed / seconds(), 1)) + 1):
+        pages[number] = render_page(number)
     return pages[request % len(pages)]
 
 
@@ -39,12 +41,12 @@ def churn(request):
 
 def requests():
     """Numbers of requests, and how long to wait for each; none begins after the time is over."""
-    begin = time.monotonic()
+    first = time.monotonic()
     for number in range(int(seconds() * PER_SECOND)):
-        ahead = begin + number / PER_SECOND - time.monotonic()
-        if time.monotonic() - begin > seconds():
+        passed = time.monotonic() - first
+        if passed > seconds():
             break
-        yield number, max(ahead, 0)
+        yield number, max(number / PER_SECOND - passed, 0)
 
 
 def paced():

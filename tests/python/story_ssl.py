@@ -47,6 +47,7 @@ async def main():
     logging.disable(logging.INFO)
     port, client = sockets[0].getsockname()[1], tornado.httpclient.AsyncHTTPClient()
     await ask(client, port, 0)
+    story.begin.clear()
     target.ready()
     for request, ahead in story.requests():
         await asyncio.sleep(ahead)
