@@ -15,6 +15,7 @@
 #include "base/vec.h"
 #include "export/utf8.h"
 #include "profile/profile.h"
+#include "profile/rank.h"
 #include "profile/verdict.h"
 #include "profile/view.h"
 
@@ -34,8 +35,7 @@ static const char page_script[] =
 struct page {
 	FILE *out;
 	const struct export_input *input;
-	const struct verdict *verdict;
-	const struct html_options *options;
+	struct verdict verdict; /* of the whole, unfiltered */
 	struct profile sites;	/* those of the input's ranking, in its order */
 	struct profile view;	/* of these: the rows */
 	uint32_t *row_of;	/* by site: index into view.sites */
@@ -152,19 +152,25 @@ static void verdict_write(const struct page *page)
 	};
 
 	fputs(",\n\"verdict\":[", page->out);
-	for (size_t i = 0; i < page->verdict->count; i++) {
+	for (size_t i = 0; i < page->verdict.count; i++) {
 		fprintf(page->out, "%s[\"%s\",", i ? "," : "",
-			tones[page->verdict->items[i].tone]);
-		string_write(page->out, page->verdict->items[i].text);
+			tones[page->verdict.items[i].tone]);
+		string_write(page->out, page->verdict.items[i].text);
 		putc(']', page->out);
 	}
 	putc(']', page->out);
 }
 
+static void rest_write(FILE *out, const char *key, const struct view_rest *rest)
+{
+	if (rest)
+		fprintf(out, ",\"%s\":{\"sites\":%zu,\"live\":%lld,\"growth\":%lld}", key,
+			rest->sites, whole(rest->live_bytes), whole(rest->growth_bytes));
+}
+
 static void head_write(const struct page *page)
 {
 	const struct profile *profile = page->input->whole;
-	const struct view_rest *rest = page->input->rest;
 	FILE *out = page->out;
 
 	fputs("{\"seep\":", out);
@@ -183,10 +189,9 @@ static void head_write(const struct page *page)
 	real_write(out, profile->cpu_percent);
 	fputs(",\"slowdown_percent\":", out);
 	real_write(out, profile->slowdown_percent);
-	fprintf(out, ",\"as_recorded\":%s", page->options->as_recorded ? "true" : "false");
-	if (rest)
-		fprintf(out, ",\"filtered\":{\"sites\":%zu,\"live\":%lld,\"growth\":%lld}",
-			rest->sites, whole(rest->live_bytes), whole(rest->growth_bytes));
+	fprintf(out, ",\"differential\":%s", page->input->differential ? "true" : "false");
+	rest_write(out, "filtered", page->input->rest);
+	rest_write(out, "suppressed", page->input->suppressed);
 	verdict_write(page);
 }
 
@@ -421,18 +426,18 @@ static void ages_write(FILE *out, const struct profile_site *site)
 }
 
 /* What sites and rows have in common; 'frame_base' is added to their frames. */
-static void ranked_write(const struct page *page, const struct ranked_site *ranked,
+static void ranked_write(FILE *out, const struct profile *profile, const struct ranked_site *ranked,
 			 uint32_t frame_base)
 {
 	const struct profile_site *site = ranked->site;
-	FILE *out = page->out;
 
 	fprintf(out, "[%u,%u,%d,%d,", site->process, site->alloc_class,
 		site->truncated ? 1 + site->end_reason : 0, ranked->verdict);
 	real_write(out, ranked->slope);
 	putc(',', out);
 	real_write(out, ranked->survival);
-	fprintf(out, ",%lld,\"", whole(ranked->error_bytes));
+	fprintf(out, ",%lld,%u,%u,\"", whole(ranked->error_bytes),
+		site_naming_frame(profile, site), site_called_frame(profile, site));
 	for (uint32_t i = 0; i < site->frame_count; i++)
 		digits_write(out, site->frames[i] + (long long)frame_base);
 	putc('"', out);
@@ -447,15 +452,19 @@ static void pids_write(FILE *out, const struct profile_site *site)
 	putc(']', out);
 }
 
-/* A site: as a row, its points and its row. */
+/* "points" is how many there are at most. A site: as a row, then its points and its row. */
 static void sites_write(const struct page *page)
 {
 	FILE *out = page->out;
+	uint64_t points = 0;
 
+	for (uint32_t i = 0; i < page->sites.site_count; i++)
+		points += page->sites.sites[i].point_count;
+	fprintf(out, ",\n\"points\":%llu", (unsigned long long)points);
 	fputs(",\n\"sites\":[", out);
 	for (uint32_t i = 0; i < page->sites.site_count && !ferror(out); i++) {
 		fputs(i ? ",\n" : "\n", out);
-		ranked_write(page, &page->input->ranking->items[i], 0);
+		ranked_write(out, &page->sites, &page->input->ranking->items[i], 0);
 		points_write(page, &page->sites.sites[i]);
 		fprintf(out, ",%u", page->rank_of[page->row_of[i]]);
 		if (page->sites.sites[i].pids)
@@ -465,7 +474,7 @@ static void sites_write(const struct page *page)
 	fputs("],\n\"rows\":[", out);
 	for (size_t i = 0; i < page->rows.count && !ferror(out); i++) {
 		fputs(i ? ",\n" : "\n", out);
-		ranked_write(page, &page->rows.items[i], page->sites.frame_count);
+		ranked_write(out, &page->view, &page->rows.items[i], page->sites.frame_count);
 		putc(']', out);
 	}
 	putc(']', out);
@@ -528,7 +537,7 @@ static bool sites_take(struct page *page)
 static bool rows_take(struct page *page)
 {
 	const struct view_options options = {.frames = VIEW_PLAIN, .site_of = page->row_of};
-	const struct rank_options order = {.order = page->options->order};
+	const struct rank_options order = {.order = RANK_GROWTH};
 	struct view_rest rest;
 	struct err err = {0};
 
@@ -539,6 +548,24 @@ static bool rows_take(struct page *page)
 	for (size_t i = 0; page->rank_of && i < page->rows.count; i++)
 		page->rank_of[page->rows.items[i].site - page->view.sites] = i;
 	return page->rank_of != NULL;
+}
+
+/* The first lines of the text report. The difference of two recordings has none: there is no course
+ * of time to judge. */
+static bool verdict_take(struct page *page)
+{
+	const struct view_options options = {.frames = VIEW_PLAIN};
+	const struct rank_options order = {.order = RANK_GROWTH};
+	_cleanup_(profile_deinit) struct profile stacks = {0};
+	_cleanup_(ranking_free) struct ranking ranking = {0};
+	struct view_rest rest;
+	struct err err = {0};
+
+	if (page->input->differential)
+		return true;
+	return !profile_view(page->input->whole, &options, &stacks, &rest, &err) &&
+	       !ranking_build(&stacks, &order, &ranking, &err) &&
+	       !verdict_build(&stacks, &ranking, &page->verdict, &err);
 }
 
 static bool snapshots_take(struct page *page)
@@ -562,19 +589,18 @@ static bool page_fill(struct page *page)
 	page->arena = arena_new();
 	page->text_ids = table_new(sizeof(const char *));
 	return page->arena && page->text_ids && sites_take(page) && rows_take(page) &&
-	       snapshots_take(page);
+	       snapshots_take(page) && verdict_take(page);
 }
 
-int export_html(FILE *out, const struct export_input *input, const struct verdict *verdict,
-		const struct html_options *options)
+int export_html(FILE *out, const struct export_input *input)
 {
-	struct page page = {
-	    .out = out, .input = input, .verdict = verdict, .options = options};
+	struct page page = {.out = out, .input = input};
 
 	if (page_fill(&page))
 		template_write(&page);
 	else
 		page.failed = true;
+	verdict_free(&page.verdict);
 	ranking_free(&page.rows);
 	profile_deinit(&page.view);
 	table_free(page.text_ids);

@@ -13,23 +13,12 @@
 #ifndef SEEP_EXPORT_HTML_H
 #define SEEP_EXPORT_HTML_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "export/export.h"
-#include "profile/rank.h"
-
-struct verdict;
 
 #define HTML_POINTS_MAX 3000000
 
-struct html_options {
-	enum rank_order order; /* of the rows; as the ranking of the input */
-	bool as_recorded;      /* begin with all frames shown */
-};
-
-/* 'verdict' is of the ungrouped profile, unfiltered. */
-int export_html(FILE *out, const struct export_input *input, const struct verdict *verdict,
-		const struct html_options *options);
+int export_html(FILE *out, const struct export_input *input);
 
 #endif
