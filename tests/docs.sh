@@ -48,7 +48,7 @@ for feature in $features; do
 		fail "seep.8 does not name the feature '$feature' under SEEP_WITHOUT"
 done
 
-keys=$(grep -oE 'set(_[a-z]+)?\([a-z]+, [a-z]+, "[a-z_]+"' "$here/src/export/json.c" | cut -d'"' -f2)
+keys=$(grep -oE '(set|put)(_[a-z]+)?\([a-z]+, ([a-z]+, )?"[a-z_]+"' "$here/src/export/json.c" | cut -d'"' -f2)
 [ -n "$keys" ] || fail "found no keys in src/export/json.c"
 for key in $keys sites frames; do
 	part JSON | grep -qE "^\.(Va|Pq).*[ ,(]$key( |,|\$)" || fail "seep.8 does not name the JSON key '$key'"

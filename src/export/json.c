@@ -6,10 +6,12 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "export/utf8.h"
+#include "profile/culprit.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
@@ -17,10 +19,12 @@
 
 #define DUMP_FLAGS (JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(12))
 
-/* Everything below builds values that are dumped and dropped at once. A value that could not be
- * built is NULL, which json_object_set_new() refuses; 'failed' remembers it. */
+/* The head is built of values that are dumped and dropped at once. A value that could not be built
+ * is NULL, which json_object_set_new() refuses; 'failed' remembers it. Sites and their frames, of
+ * which there are many, are written by put_*(). */
 struct writer {
 	FILE *out;
+	char **frame_texts; /* by frame of the profile; NULL: not written yet */
 	bool failed;
 };
 
@@ -149,14 +153,14 @@ static json_t *events_json(struct writer *writer, const struct profile *profile)
 	return events;
 }
 
-static json_t *filtered_json(struct writer *writer, const struct view_rest *rest)
+static json_t *rest_json(struct writer *writer, const struct view_rest *rest)
 {
-	json_t *filtered = json_object();
+	json_t *object = json_object();
 
-	set_count(writer, filtered, "sites", rest->sites);
-	set_count(writer, filtered, "live_bytes", rest->live_bytes);
-	set_count(writer, filtered, "growth_bytes", rest->growth_bytes);
-	return filtered;
+	set_count(writer, object, "sites", rest->sites);
+	set_count(writer, object, "live_bytes", rest->live_bytes);
+	set_count(writer, object, "growth_bytes", rest->growth_bytes);
+	return object;
 }
 
 static void head_write(struct writer *writer, const struct export_input *input)
@@ -177,18 +181,18 @@ static void head_write(struct writer *writer, const struct export_input *input)
 	set(writer, head, "losses", losses_json(writer, profile));
 	set(writer, head, "events", events_json(writer, profile));
 	if (input->rest)
-		set(writer, head, "filtered", filtered_json(writer, input->rest));
+		set(writer, head, "filtered", rest_json(writer, input->rest));
+	if (input->suppressed)
+		set(writer, head, "suppressed", rest_json(writer, input->suppressed));
 	members_write(writer, head);
 }
 
 /* ---- sites -------------------------------------------------------------------------------------
  */
 
-/* One frame as text; on the heap, NULL when memory is out. */
-static char *frame_text(struct writer *writer, const struct profile_frame *frame)
+static json_t *frame_json(struct writer *writer, const struct profile_frame *frame)
 {
 	json_t *object = json_object();
-	char *text;
 
 	set_text(writer, object, "kind", frame->python ? "python" : "native");
 	set_text(writer, object, "function", frame->function);
@@ -198,83 +202,150 @@ static char *frame_text(struct writer *writer, const struct profile_frame *frame
 	set(writer, object, "offset", json_integer(frame->offset));
 	set_flag(writer, object, "inlined", frame->inlined);
 	set_flag(writer, object, "internal", frame->internal);
-	text = json_dumps(object, DUMP_FLAGS);
-	json_decref(object);
-	return text;
+	return object;
+}
+
+/* One frame as text; on the heap, NULL when memory is out. */
+static char *frame_text(struct writer *writer, const struct profile_frame *frame)
+{
+	_cleanup_(json_decrefp) json_t *object = frame_json(writer, frame);
+
+	return json_dumps(object, DUMP_FLAGS);
 }
 
 /* Stacks share most of their frames: each is turned into text once. */
-static void frames_write(struct writer *writer, const struct profile *profile,
-			 const struct profile_site *site, char **texts)
+static void frame_put(struct writer *writer, const struct profile *profile, uint32_t frame)
 {
-	fputs(",\"frames\":[", writer->out);
-	for (uint32_t i = 0; i < site->frame_count; i++) {
-		char **text = &texts[site->frames[i]];
+	char **text = &writer->frame_texts[frame];
 
-		if (!*text)
-			*text = frame_text(writer, &profile->frames[site->frames[i]]);
-		writer->failed |= !*text;
-		fprintf(writer->out, "%s%s", i ? "," : "", *text ? *text : "null");
-	}
-	fputs("]}", writer->out);
+	if (!*text)
+		*text = frame_text(writer, &profile->frames[frame]);
+	writer->failed |= !*text;
+	fputs_unlocked(*text ? *text : "null", writer->out);
 }
 
-static json_t *pids_json(struct writer *writer, const struct profile_site *site)
+static void frames_put(struct writer *writer, const struct profile *profile,
+		       const struct profile_site *site)
 {
-	json_t *pids = json_array();
+	fputs_unlocked(",\"frames\":[", writer->out);
+	for (uint32_t i = 0; i < site->frame_count; i++) {
+		if (i)
+			putc_unlocked(',', writer->out);
+		frame_put(writer, profile, site->frames[i]);
+	}
+	fputs_unlocked("]}", writer->out);
+}
 
+static void put_count(struct writer *writer, const char *key, double value)
+{
+	fprintf(writer->out, ",\"%s\":%lld", key, llround(value));
+}
+
+/* As set_real(): digits like jansson's. */
+static void put_real(struct writer *writer, const char *key, double value)
+{
+	_cleanup_(json_decrefp) json_t *real = json_real(isfinite(value) ? value : 0);
+	char digits[64];
+	size_t length = real ? json_dumpb(real, digits, sizeof(digits), DUMP_FLAGS) : 0;
+
+	writer->failed |= !length || length > sizeof(digits);
+	if (!writer->failed)
+		fprintf(writer->out, ",\"%s\":%.*s", key, (int)length, digits);
+}
+
+/* 'word' is of our own: no character of it needs an escape. */
+static void put_word(struct writer *writer, const char *key, const char *word)
+{
+	fprintf(writer->out, ",\"%s\":\"%s\"", key, word);
+}
+
+static void pids_put(struct writer *writer, const struct profile_site *site)
+{
+	fputs(",\"pid\":null,\"pids\":[", writer->out);
 	for (uint32_t i = 0; i < site->pid_count; i++)
-		if (json_array_append_new(pids, json_integer(site->pids[i])))
-			writer->failed = true;
-	return pids;
+		fprintf(writer->out, "%s%d", i ? "," : "", (int)site->pids[i]);
+	putc_unlocked(']', writer->out);
 }
 
 static void site_write(struct writer *writer, const struct profile *profile,
-		       const struct ranked_site *ranked, size_t rank, char **frame_texts)
+		       const struct ranked_site *ranked, size_t rank)
 {
 	const struct profile_site *site = ranked->site;
-	json_t *object = json_object();
 
-	set(writer, object, "rank", json_integer(rank));
-	if (site->pids) {
-		set(writer, object, "pid", json_null());
-		set(writer, object, "pids", pids_json(writer, site));
-	} else {
-		set_count(writer, object, "pid", profile->processes[site->process].pid);
-	}
-	set_text(writer, object, "class", alloc_class_name(site->alloc_class));
-	set_text(writer, object, "verdict", site_verdict_name(ranked->verdict));
-	set_count(writer, object, "growth_bytes", ranked->growth_bytes);
-	set_real(writer, object, "growth_bytes_per_s", ranked->slope);
-	set_count(writer, object, "growth_blocks", ranked->growth_blocks);
-	set_count(writer, object, "live_bytes", live_bytes(ranked->end));
-	set_count(writer, object, "live_blocks", live_blocks(ranked->end));
-	set_count(writer, object, "alloc_bytes", ranked->end.alloc_bytes);
-	set_count(writer, object, "alloc_blocks", ranked->end.alloc_blocks);
-	set_count(writer, object, "free_bytes", ranked->end.free_bytes);
-	set_count(writer, object, "free_blocks", ranked->end.free_blocks);
-	set_real(writer, object, "survival", ranked->survival);
-	set_count(writer, object, "error_bytes", ranked->error_bytes);
-	set_flag(writer, object, "truncated", site->truncated);
-	fputc('{', writer->out);
+	fprintf(writer->out, "{\"rank\":%zu", rank);
+	if (site->pids)
+		pids_put(writer, site);
+	else
+		put_count(writer, "pid", profile->processes[site->process].pid);
+	put_word(writer, "class", alloc_class_name(site->alloc_class));
+	put_word(writer, "verdict", site_verdict_name(ranked->verdict));
+	put_count(writer, "growth_bytes", ranked->growth_bytes);
+	put_real(writer, "growth_bytes_per_s", ranked->slope);
+	put_count(writer, "growth_blocks", ranked->growth_blocks);
+	put_count(writer, "live_bytes", live_bytes(ranked->end));
+	put_count(writer, "live_blocks", live_blocks(ranked->end));
+	put_count(writer, "alloc_bytes", ranked->end.alloc_bytes);
+	put_count(writer, "alloc_blocks", ranked->end.alloc_blocks);
+	put_count(writer, "free_bytes", ranked->end.free_bytes);
+	put_count(writer, "free_blocks", ranked->end.free_blocks);
+	put_real(writer, "survival", ranked->survival);
+	put_count(writer, "error_bytes", ranked->error_bytes);
+	fprintf(writer->out, ",\"truncated\":%s", site->truncated ? "true" : "false");
+	frames_put(writer, profile, site);
+}
+
+/* ---- culprits ----------------------------------------------------------------------------------
+ */
+
+static json_t *culprit_json(struct writer *writer, const struct culprits *culprits,
+			    const struct culprit *culprit)
+{
+	const struct profile_frame *frames = culprits->profile->frames;
+	const struct profile_frame *frame = &frames[culprit_frame(culprit)];
+	json_t *object = json_object(), *path = json_array();
+
+	set_text(writer, object, "function", frame->function);
+	set_text(writer, object, "file", frame->file);
+	set(writer, object, "line", frame->line ? json_integer(frame->line) : json_null());
+	set_count(writer, object, "growth_bytes", culprit->growth_bytes);
+	set_real(writer, object, "share", culprit->share);
+	set_count(writer, object, "site_count", culprit->site_count);
+	for (uint32_t i = culprit->frame_count; i-- > 0;)
+		if (json_array_append_new(path, frame_json(writer, &frames[culprit->frames[i]])))
+			writer->failed = true;
+	set(writer, object, "frames", path);
+	return object;
+}
+
+static void culprits_write(struct writer *writer, const struct culprits *culprits)
+{
+	json_t *object = json_object(), *array = json_array();
+
+	for (size_t i = 0; i < culprits->count; i++)
+		if (json_array_append_new(array,
+					  culprit_json(writer, culprits, &culprits->items[i])))
+			writer->failed = true;
+	set(writer, object, "culprits", array);
+	fputs(",\n", writer->out);
 	members_write(writer, object);
-	frames_write(writer, profile, site, frame_texts);
 }
 
 int export_json(FILE *out, const struct export_input *input)
 {
 	uint32_t frame_count = input->profile->frame_count;
 	char **frame_texts = calloc(frame_count + 1UL, sizeof(*frame_texts));
-	struct writer writer = {.out = out};
+	struct writer writer = {.out = out, .frame_texts = frame_texts};
 
 	if (!frame_texts)
 		return -ENOMEM;
 	fputs("{", out);
 	head_write(&writer, input);
+	if (input->culprits)
+		culprits_write(&writer, input->culprits);
 	fputs(",\n\"sites\":[", out);
 	for (size_t i = 0; i < input->ranking->count && i < input->limit && !ferror(out); i++) {
 		fputs(i ? ",\n" : "\n", out);
-		site_write(&writer, input->profile, &input->ranking->items[i], i + 1, frame_texts);
+		site_write(&writer, input->profile, &input->ranking->items[i], i + 1);
 	}
 	fputs("]}\n", out);
 	for (uint32_t i = 0; i < frame_count; i++)

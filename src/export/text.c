@@ -12,6 +12,7 @@
 #include "export/columns.h"
 #include "export/tracemalloc.h"
 #include "export/utf8.h"
+#include "profile/culprit.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
@@ -24,6 +25,10 @@
 #define PAIR_COLUMNS	   3  /* of the " < " between them */
 #define STACK_NAME_COLUMNS 60
 #define STACK_INDENT	   6
+#define TREND_COLUMNS	   6
+#define TREND_NAME_COLUMNS 25 /* names are worth more than a trend */
+#define TREND_LEVELS	   8
+#define TREND_SNAPSHOTS	   3 /* fewer are no curve */
 
 #define COLOR_RED    "\033[1;31m"
 #define COLOR_YELLOW "\033[33m"
@@ -155,6 +160,15 @@ static void rest_of_filter_print(FILE *out, const struct view_rest *rest)
 		units_format_count(rest->sites, count), plural(rest->sites),
 		units_format_bytes(rest->live_bytes, live),
 		units_format_growth(rest->growth_bytes, growth));
+}
+
+static void suppressed_print(FILE *out, const struct view_rest *rest)
+{
+	char live[UNITS_TEXT_MAX], count[UNITS_TEXT_MAX];
+
+	fprintf(out, "suppressed %s site%s, %s (--no-suppressions shows them)\n",
+		units_format_count(rest->sites, count), plural(rest->sites),
+		units_format_bytes(rest->live_bytes, live));
 }
 
 /* ---- cells --------------------------------------------------------------------------------------
@@ -324,6 +338,7 @@ static char *name_cell(const struct profile_frame *frame, size_t width)
 struct table_shape {
 	bool sampled, classes, allocated;
 	bool pids; /* in the place of the average: both do not fit */
+	bool trend;
 	size_t rows;
 };
 
@@ -333,6 +348,7 @@ static struct table_shape shape_find(const struct export_input *input,
 {
 	struct table_shape shape = {.sampled = input->profile->sample_bytes > 1,
 				    .allocated = options->allocated};
+	bool curves = input->profile->snapshot_count >= TREND_SNAPSHOTS;
 	const struct ranked_site *items = input->ranking->items;
 
 	while (shape.rows < input->ranking->count && shape.rows < input->limit &&
@@ -342,6 +358,7 @@ static struct table_shape shape_find(const struct export_input *input,
 		shape.classes |= items[i].site->alloc_class != items[0].site->alloc_class;
 		shape.pids |= items[i].site->process != items[0].site->process;
 	}
+	shape.trend = options->trends && curves;
 	return shape;
 }
 
@@ -356,19 +373,49 @@ static void error_cell(const struct ranked_site *ranked, char cell[CELL_MAX])
 		snprintf(cell, CELL_MAX, "%.0f%%", percent);
 }
 
+/* The live bytes at even moments of the recording, as blocks between 0 and their peak. */
+static void trend_cell(const struct profile *profile, const struct profile_site *site,
+		       char cell[CELL_MAX])
+{
+	double live[TREND_COLUMNS], peak = 0;
+	uint32_t last = profile->snapshot_count - 1, at = 0;
+	uint64_t begin = profile->snapshots[0].time_ns, span = profile->snapshots[last].time_ns;
+
+	span -= begin;
+	for (unsigned int i = 0; i < TREND_COLUMNS; i++) {
+		uint64_t moment = begin + span / (TREND_COLUMNS - 1) * i;
+
+		while (at < last && profile->snapshots[at + 1].time_ns <= moment)
+			at++;
+		if (i == TREND_COLUMNS - 1)
+			at = last;
+		live[i] = fmax(live_bytes(profile_site_at(site, at)), 0);
+		peak = fmax(peak, live[i]);
+	}
+	for (unsigned int i = 0; i < TREND_COLUMNS; i++) {
+		double share = peak > 0 ? live[i] / peak : 0;
+
+		/* U+2581 .. U+2588: lower one eighth block .. full block */
+		snprintf(cell + 3 * i, CELL_MAX - 3 * i, "\342\226%c",
+			 '\201' + (int)lround(share * (TREND_LEVELS - 1)));
+	}
+}
+
 /* Everything but the name. Returns 0 or -ENOMEM. */
 static int figures_add(struct columns *table, const struct export_input *input, size_t index,
 		       struct table_shape shape)
 {
 	const struct ranked_site *ranked = &input->ranking->items[index];
 	double blocks = live_blocks(ranked->end), live = live_bytes(ranked->end);
-	char cells[11][CELL_MAX];
+	char cells[12][CELL_MAX];
 	size_t count = 0;
 
 	snprintf(cells[count++], CELL_MAX, "%zu", index + 1);
 	short_growth(ranked->growth_bytes, cells[count++]);
 	if (shape.sampled)
 		error_cell(ranked, cells[count++]);
+	if (shape.trend)
+		trend_cell(input->profile, ranked->site, cells[count++]);
 	short_growth(ranked->slope, cells[count]);
 	strncat(cells[count++], "/s", CELL_MAX - 24);
 	short_bytes(live, cells[count++]);
@@ -399,13 +446,15 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 	heads[count++] = (struct column){"growth", true};
 	if (shape.sampled)
 		heads[count++] = (struct column){"\302\261", true};
+	if (shape.trend)
+		heads[count++] = (struct column){"trend", false};
 	heads[count++] = (struct column){"rate", true};
 	heads[count++] = (struct column){"live", true};
 	if (shape.allocated)
 		heads[count++] = (struct column){"allocated", true};
 	heads[count++] = (struct column){"blocks", true};
 	if (!shape.pids)
-		heads[count++] = (struct column){"average", true};
+		heads[count++] = (struct column){"avg", true};
 	heads[count++] = (struct column){"kept", true};
 	heads[count++] = (struct column){"verdict", false};
 	if (shape.classes)
@@ -609,8 +658,12 @@ static char *line_cell(const struct profile_frame *left, const struct profile_fr
 	size_t base = place ? utf8_columns(path_base(place)) + 2 : 0;
 	char *cell = NULL;
 
-	if (!place || !place[0] || base + NAME_COLUMNS_LEAST > width)
-		return place ? pair_cell(left->function, right, width) : NULL;
+	if (!place)
+		return NULL;
+	if (!place[0])
+		return pair_cell(left->function, right, width);
+	if (base + NAME_COLUMNS_LEAST > width)
+		return name_cell(right, width);
 	for (unsigned int drop = 0; drop < 4; drop++) {
 		_cleanup_free_ char *name = left_name(left, drop), *pair = NULL, *end = NULL;
 		const char *to = drop < 2 ? right->function : name_short(right->function);
@@ -692,10 +745,11 @@ static int rows_fill(const struct export_input *input, struct table_shape shape,
 	return callers_find(rows, shape.rows);
 }
 
-static int ranking_print(FILE *out, const struct export_input *input, struct table_shape shape)
+/* The table in one shape. Returns 0, -ENOMEM, or 1 when names have too little room for it. */
+static int shape_print(FILE *out, const struct export_input *input, struct table_shape shape)
 {
 	_cleanup_free_ struct row *rows = calloc(shape.rows + 1, sizeof(*rows));
-	struct column heads[13];
+	struct column heads[14];
 	struct columns figures = {.columns = heads}, table = {.columns = heads};
 	int status = rows ? 0 : -ENOMEM;
 
@@ -704,6 +758,8 @@ static int ranking_print(FILE *out, const struct export_input *input, struct tab
 	table.column_count = figures.column_count + 1;
 	if (!status)
 		status = rows_fill(input, shape, rows, &figures);
+	if (!status && shape.trend && name_width(&figures) < TREND_NAME_COLUMNS)
+		status = 1;
 	if (!status)
 		status = rows_join(rows, &figures, &table);
 	if (!status && shape.rows)
@@ -711,6 +767,16 @@ static int ranking_print(FILE *out, const struct export_input *input, struct tab
 	columns_free(&figures);
 	columns_free(&table);
 	return status;
+}
+
+static int ranking_print(FILE *out, const struct export_input *input, struct table_shape shape)
+{
+	int status = shape_print(out, input, shape);
+
+	if (status != 1)
+		return status;
+	shape.trend = false;
+	return shape_print(out, input, shape);
 }
 
 static void rest_print(FILE *out, const struct export_input *input, struct table_shape shape)
@@ -730,6 +796,47 @@ static void rest_print(FILE *out, const struct export_input *input, struct table
 	if (rest > holding)
 		fprintf(out, "and %s more that hold%s nothing\n",
 			count_format(rest - holding, count), rest - holding == 1 ? "s" : "");
+}
+
+/* ---- culprits -----------------------------------------------------------------------------------
+ */
+
+/* "84 % of the growth passes through process_request  socketserver.py:658, 12 sites below" */
+static int culprit_print(FILE *out, const struct culprits *culprits, size_t index)
+{
+	const struct culprit *culprit = &culprits->items[index];
+	const struct profile_frame *frame = &culprits->profile->frames[culprit_frame(culprit)];
+	_cleanup_free_ char *head = NULL, *tail = NULL, *name = NULL;
+	char percent[UNITS_TEXT_MAX], count[UNITS_TEXT_MAX];
+
+	if (asprintf(&head, "%s %%%s through ", percent_format(100 * culprit->share, percent),
+		     index ? "" : " of the growth passes") < 0)
+		return -ENOMEM;
+	if (asprintf(&tail, ", %s sites below", units_format_count(culprit->site_count, count)) < 0)
+		return -ENOMEM;
+	if (culprit->site_count == 1)
+		tail[0] = '\0';
+	name = name_cell(frame, TEXT_COLUMNS - strlen(head) - strlen(tail));
+	if (!name)
+		return -ENOMEM;
+	fprintf(out, "%s%s%s\n", head, name, tail);
+	return 0;
+}
+
+/* What the ranking does not say: nothing where each culprit is a row of it. */
+static int culprits_print(FILE *out, const struct culprits *culprits)
+{
+	bool told = true;
+
+	for (size_t i = 0; i < culprits->count; i++)
+		told &= culprits->items[i].site_count == 1;
+	if (told)
+		return 0;
+	fputc('\n', out);
+	for (size_t i = 0; i < culprits->count; i++)
+		if (culprit_print(out, culprits, i))
+			return -ENOMEM;
+	return 0;
 }
 
 /* ---- stacks -------------------------------------------------------------------------------------
@@ -865,6 +972,8 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 	context_print(out, input->whole);
 	if (input->rest)
 		rest_of_filter_print(out, input->rest);
+	if (input->suppressed && input->suppressed->sites)
+		suppressed_print(out, input->suppressed);
 	fputc('\n', out);
 	if (!ranking->count) {
 		fputs(ranking->left_out			  ? "no site grew that much\n"
@@ -874,6 +983,8 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 		return 0;
 	}
 	if (rows_print(out, input, shape, options))
+		return -ENOMEM;
+	if (input->culprits && culprits_print(out, input->culprits))
 		return -ENOMEM;
 	for (size_t i = 0; i < shape.rows && i < options->stacks; i++) {
 		fputc('\n', out);

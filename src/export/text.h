@@ -7,6 +7,9 @@
  * caller that tells it from the others: "xmalloc < parse_line". A native call that Python made is
  * shown with the line that made it: "SSL_new < connect  client.py:42".
  *
+ * Below the ranking stand the frames through which the growth passes (profile/culprit.h), unless
+ * each of them is a row of it.
+ *
  * K, M, G in columns are KiB, MiB, GiB: the digits are those of the prose.
  */
 #ifndef SEEP_EXPORT_TEXT_H
@@ -31,6 +34,7 @@ struct text_options {
 	enum text_lines lines;
 	bool color;
 	bool allocated; /* show the bytes allocated, and also sites that hold nothing (any more) */
+	bool trends;	/* a curve of the live bytes in the table, where there is room; UTF-8 */
 	size_t stacks;	/* sites whose stack is shown; 0 for grouped rankings, which have none */
 };
 

@@ -19,7 +19,8 @@
 #include "profile/view.h"
 
 #define CHAIN_SHARE  0.85 /* of a node: the rest is not worth stopping for */
-#define STEP_SHARE   0.90 /* of a node, that must grow in step */
+#define REST_SHARE   0.02 /* of a node: less beside the rest tells nothing */
+#define STEP_SHARE   0.90 /* of a node, or of that, must grow in step */
 #define PART_SHARE   0.15 /* of all */
 #define BRANCH_SHARE 0.60 /* of what the branch began with */
 #define STEP_MOST    8	  /* times as many blocks */
@@ -194,20 +195,36 @@ static bool counts_agree(double a, double b)
 	       fabs(more - times * less) <= STEP_ERROR * more + 1;
 }
 
-static bool grows_in_step(const struct walker *walker, const struct node *node)
+static const struct ranked_site *heaviest_of(const struct walker *walker, const struct node *node)
 {
-	const struct ranked_site *first = walker->growers[node->begin].ranked;
-	double agreed = 0;
+	const struct ranked_site *heaviest = walker->growers[node->begin].ranked;
+
+	for (size_t i = node->begin; i < node->end; i++)
+		if (walker->growers[i].ranked->score > heaviest->score)
+			heaviest = walker->growers[i].ranked;
+	return heaviest;
+}
+
+/* Is what is below a node one thing, that is: does what is beside its part 'chain' grow in step with
+ * the heaviest site? 'chain' without sites: all of the node. */
+static bool grows_in_step(const struct walker *walker, const struct node *node,
+			  const struct node *chain)
+{
+	const struct ranked_site *heaviest = heaviest_of(walker, node);
+	double agreed = 0, rest = 0;
 
 	if (walker->sampled)
 		return false;
-	for (size_t i = node->begin; i < node->end; i++)
-		if (walker->growers[i].ranked->score > first->score)
-			first = walker->growers[i].ranked;
-	for (size_t i = node->begin; i < node->end; i++)
-		if (counts_agree(walker->growers[i].ranked->growth_blocks, first->growth_blocks))
-			agreed += walker->growers[i].ranked->score;
-	return agreed >= STEP_SHARE * node->score;
+	for (size_t i = node->begin; i < node->end; i++) {
+		const struct ranked_site *ranked = walker->growers[i].ranked;
+
+		if (i >= chain->begin && i < chain->end)
+			continue;
+		rest += ranked->score;
+		if (counts_agree(ranked->growth_blocks, heaviest->growth_blocks))
+			agreed += ranked->score;
+	}
+	return rest >= REST_SHARE * node->score && agreed >= STEP_SHARE * rest;
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------
@@ -310,11 +327,14 @@ static size_t step_choose(const struct walker *walker, const struct node *node, 
 {
 	bool trivial = is_trivial(walker, node);
 	size_t count = parts_find(walker, node, CHAIN_SHARE * node->score, parts);
+	struct node chain = {0};
 
 	if (count)
-		return count; /* 1 */
-	if (!trivial && grows_in_step(walker, node))
-		return 0; /* 2 */
+		chain = parts[0];
+	if (!trivial && grows_in_step(walker, node, &chain))
+		return 0; /* 1 */
+	if (count)
+		return count; /* 2 */
 	count = parts_find(walker, node, PART_SHARE * walker->score, parts);
 	if (count == 1 && !trivial && parts[0].score < BRANCH_SHARE * *began)
 		return 0; /* 4 */

@@ -10,12 +10,13 @@
  * passes through a frame is weighed by the sites' scores (rank.h), so that what slows down or is
  * exchanged weighs less. The walk begins above the roots:
  *
- *   1. a frame below which nearly all of it (85 %) passes through one other is left for that one:
- *      of main(), the event loop and the request handler the deepest is named
- *   2. where it parts, the walk ends when what is below is one thing: sites of 90 % of its weight
- *      grew by one number of blocks, or by up to 8 times as many (within 1 % and a block), as a
- *      Thread has one Event and two locks. Not in sampled recordings, and not in frames that only
- *      run what they are given (main, <module>, Thread.run, event loops)
+ *   1. the walk ends when what is below a frame is one thing: sites of 90 % of its weight grew by
+ *	one number of blocks, or by up to 8 times as many (within 1 % and a block), as a Thread has
+ *	one Event and two locks. Where nearly all (85 %) passes through one frame below, what is
+ *	beside that is asked, if it is 2 % at least. Not in sampled recordings, and not in frames
+ *	that only run what they are given (main, <module>, Thread.run, event loops)
+ *   2. a frame below which nearly all passes through one other is left for that one: of main(), the
+ *	event loop and the request handler the deepest is named
  *   3. else it goes on into each part that holds 15 % of the weight of all: a frame below, or
  *	the stacks that end here
  *   4. into one alone only if that has 60 % of what this branch began with; below frames that only
