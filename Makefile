@@ -27,6 +27,10 @@ TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev musl-tools 
 	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db tmux \
 	python3-dev python3-venv python3-numpy $(DEMO_PACKAGES)
 
+# readers of what a report exports; npm, which has hundreds of packages below it, only where there is none
+TEST_PACKAGES += golang-go perl nodejs python3-jsonschema python3-prometheus-client \
+	$(if $(shell command -v npm),,npm)
+
 LIBS := -lbpf -ldw -lelf -lZydis -liberty -lsqlite3 -llzma -lz -ljansson -lncursesw -ltinfo -lm -lpthread
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 CFLAGS ?= -O2 -g
@@ -122,6 +126,11 @@ $(BUILD)/seep: $(BUILD)/main.o $(BUILD)/libseep.a
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libseep.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS) -lcmocka
+
+# the recordings of the unit tests, for readers of what a report exports
+$(BUILD)/tools/recordings: tests/tools/recordings.c $(BUILD)/libseep.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Wno-missing-field-initializers -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS) -lcmocka
 
 unit: test-deps
 	$(MAKE) BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' CFLAGS='-O1 -g' unit-run

@@ -46,6 +46,7 @@ computing_lane()
 	part "layers" tests/layers.sh
 	part "documentation" tests/docs.sh "$BUILD"
 	part "unit tests" make --no-print-directory -j"$(nproc)" BUILD="$BUILD" unit
+	part "viewers of other tools" tests/viewers/run.py "$BUILD"
 	part "Python: lines" tests/python-lines.sh "$BUILD"
 	part "Python: interpreters" tests/python-detect.sh "$BUILD"
 	part "Python: allocator tables" tests/python-tables.sh "$BUILD"
