@@ -99,6 +99,31 @@ struct profile_event {
 	const char *text; /* one line */
 };
 
+/* Where a profile begins that is only the later part of a recording (window.h). */
+struct profile_since {
+	const char *name; /* as it was asked for: "mark1", "30s" */
+	uint64_t time_ns; /* of that snapshot, since the recording began */
+	bool exact;	  /* a birth epoch began there: the live figures are exact */
+	double alloc_bytes, alloc_blocks; /* since then */
+	double live_bytes, live_blocks;	  /* of these alive at the end; at least, when not exact */
+	double most_bytes;		  /* the same, at most */
+};
+
+/* One side of a differential profile (diff.h). */
+struct profile_moment {
+	const char *path, *name; /* of the recording, and "30s", "mark1", "end", ... */
+	uint64_t time_ns;	 /* of the snapshot, since its recording began */
+	uint64_t sample_bytes;	 /* 1: exact */
+	double live_bytes, live_blocks;
+	uint64_t rss_bytes; /* 0: not read */
+};
+struct profile_diff {
+	struct profile_moment a, b;
+	bool one_recording;	     /* both moments are of it: its timeline is one */
+	uint32_t merged_a, merged_b; /* processes of one name that became one */
+	uint32_t only_a, only_b;     /* processes without a counterpart */
+};
+
 struct profile {
 	const char *version; /* of the seep that wrote it */
 	const char *kernel;
@@ -123,6 +148,10 @@ struct profile {
 	struct profile_event *events;
 	uint32_t process_count, snapshot_count, site_count, frame_count, loss_count, event_count;
 	uint64_t epoch_start_ns[AGE_CLASSES]; /* birth epochs; UINT64_MAX: not begun */
+
+	const struct profile_since *since; /* NULL: from the beginning */
+	const struct profile_diff *diff;   /* NULL: of one recording. Else snapshots[0] has the totals
+					    * of one moment, snapshots[1] of the other */
 
 	struct arena *arena; /* owns everything above */
 };

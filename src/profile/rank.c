@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/units.h"
+#include "profile/diff.h"
 
 #define FALL_SHARE	  0.4  /* of the peak: a fall that makes a sawtooth */
 #define SHRINK_SHARE	  0.1  /* of the peak, over the last third */
@@ -512,6 +513,20 @@ static double score_of(const struct ranked_site *ranked, double seconds, double 
 	return fmax(added, 0) * fmax(ranked->retention, RETENTION_FLOOR);
 }
 
+/* Two totals have no shape: more or less is all that can be said. */
+static void difference_rank(const struct profile *profile, struct ranked_site *ranked)
+{
+	double now = live_bytes(ranked->end), sure = 2 * ranked->error_bytes;
+
+	ranked->slope = diff_rate(profile, now - ranked->growth_bytes, now);
+	ranked->retention = ranked->survival;
+	ranked->snapshots = RANK_FEW;
+	ranked->score = ranked->growth_bytes;
+	ranked->verdict = VERDICT_STEADY;
+	if (fabs(ranked->growth_bytes) >= 0.5 && fabs(ranked->growth_bytes) > sure)
+		ranked->verdict = ranked->growth_bytes > 0 ? VERDICT_GROWING : VERDICT_SHRINKING;
+}
+
 static void site_rank(const struct ranker *ranker, const struct profile_site *site,
 		      struct ranked_site *ranked)
 {
@@ -536,6 +551,8 @@ static void site_rank(const struct ranker *ranker, const struct profile_site *si
 	ranked->snapshots = snapshots_apart(ranker, site_life(ranker, site));
 	ranked->verdict = verdict_choose(ranker, &series, &ages, ranked, &rate);
 	ranked->score = score_of(ranked, series_seconds(&series), rate);
+	if (ranker->profile->diff)
+		difference_rank(ranker->profile, ranked);
 }
 
 /* ---- all sites

@@ -50,6 +50,10 @@
  * for the others, and a hundredth of the score where snapshots are too few. In the first
  * RANK_EARLY_SECONDS nobody can tell what goes on: there it is growth x retention for all that
  * grew. Sites without growth and live bytes are last.
+ *
+ * Of a differential profile (diff.h) there is no more to say than growing, shrinking or steady, by
+ * the sign of the growth where it is beyond two standard deviations; the slope is the difference of
+ * the rates, the score the growth.
  */
 #ifndef SEEP_PROFILE_RANK_H
 #define SEEP_PROFILE_RANK_H

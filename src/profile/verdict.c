@@ -14,10 +14,12 @@
 #include "base/err.h"
 #include "base/units.h"
 #include "base/vec.h"
+#include "profile/diff.h"
 #include "profile/rank.h"
 
 #define PROCESSES_SHOWN 3
 #define EVENTS_SHOWN	4
+#define MARKS_SHOWN	6
 #define LIVES_SHOWN	2 /* forks, execs and exits; more of them are counted */
 #define LINE_MAX_BYTES	1024
 #define EXCHANGE_BYTES	(1 << 20) /* live growth worth a doubt */
@@ -67,6 +69,10 @@ static void rss_read(const struct profile *profile, const struct profile_process
 		growth->end_rss = process->rss_bytes[i];
 	for (uint32_t i = 0; i < profile->snapshot_count; i++)
 		readings += process->rss_bytes[i] != 0;
+	if (profile->diff) {
+		growth->start_rss = process->rss_bytes[0];
+		growth->end_rss = process->rss_bytes[1];
+	}
 	growth->read_once = process->end_reason && readings < 2 &&
 			    (growth->end_rss == growth->start_rss || growth->start_rss <= 0);
 }
@@ -338,11 +344,39 @@ static int add_processes(struct verdict *verdict, const struct reading *reading,
 	return finish(verdict, TONE_ANSWER, &more);
 }
 
+/* "since mark1 (after 12s): 4.1 MiB in 4,099 blocks allocated, of these 1.2 MiB in 1,201 alive" */
+static int add_since(struct verdict *verdict, const struct reading *reading, const char *stacks)
+{
+	const struct profile_since *since = reading->profile->since;
+	char buffer[UNITS_TEXT_MAX];
+	struct line line = {0};
+
+	say_duration(&line, "since ", since->time_ns / (double)NS_PER_S);
+	if (strcmp(since->name, units_format_duration(since->time_ns / (double)NS_PER_S, buffer)))
+		say(&line, " (%s)", since->name);
+	say(&line, ": %s allocated in ", units_format_bytes(since->alloc_bytes, buffer));
+	say_count(&line, llround(since->alloc_blocks), "block");
+	if (since->exact || since->most_bytes - since->live_bytes < 0.5) {
+		say(&line, ", of these alive at the end %s in ",
+		    units_format_bytes(since->live_bytes, buffer));
+		say_count(&line, llround(since->live_blocks), "block");
+	} else {
+		say(&line, ", of these alive at the end at least %s",
+		    units_format_bytes(since->live_bytes, buffer));
+		say(&line, ", at most %s (exact only since a mark)",
+		    units_format_bytes(since->most_bytes, buffer));
+	}
+	say(&line, "; %s", stacks);
+	return finish(verdict, TONE_ANSWER, &line);
+}
+
 static int add_answers(struct verdict *verdict, const struct reading *reading)
 {
 	struct line stacks = {0};
 
 	say_stacks(&stacks, reading);
+	if (reading->profile->since)
+		return add_since(verdict, reading, stacks.text);
 	if (add_processes(verdict, reading, stacks.text))
 		return -ENOMEM;
 	return reading->count == 1 ? 0 : finish(verdict, TONE_ANSWER, &stacks);
@@ -493,7 +527,7 @@ static int add_unmatched(struct verdict *verdict, const struct reading *reading)
 	return finish(verdict, TONE_NOTE, &line);
 }
 
-enum event_group { EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_OTHER, EVENT_GROUPS };
+enum event_group { EVENT_FORK, EVENT_EXEC, EVENT_EXIT, EVENT_OTHER, EVENT_MARK, EVENT_GROUPS };
 
 static enum event_group event_group_of(const struct profile_event *event)
 {
@@ -502,7 +536,7 @@ static enum event_group event_group_of(const struct profile_event *event)
 	for (unsigned int i = 0; i < EVENT_OTHER; i++)
 		if (!strcmp(event->kind, kinds[i]))
 			return i;
-	return EVENT_OTHER;
+	return strcmp(event->kind, "mark") ? EVENT_OTHER : EVENT_MARK;
 }
 
 /* "12 processes were forked, 3 ran another program, 11 exited" */
@@ -546,12 +580,14 @@ static int add_events(struct verdict *verdict, const struct profile *profile)
 
 	for (uint32_t i = 0; i < profile->event_count; i++)
 		counts[event_group_of(&profile->events[i])]++;
-	many = profile->event_count - counts[EVENT_OTHER] > LIVES_SHOWN;
+	many = counts[EVENT_FORK] + counts[EVENT_EXEC] + counts[EVENT_EXIT] > LIVES_SHOWN;
 	if (many && add_lives(verdict, counts))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < profile->event_count; i++) {
-		if (many && event_group_of(&profile->events[i]) != EVENT_OTHER)
-			continue;
+		enum event_group group = event_group_of(&profile->events[i]);
+
+		if (group == EVENT_MARK || (many && group != EVENT_OTHER))
+			continue; /* marks have a line of their own */
 		if (shown + many == EVENTS_SHOWN)
 			more++;
 		else if (shown++, add_event(verdict, &profile->events[i]))
@@ -622,6 +658,162 @@ static int add_asyncio(struct verdict *verdict, const struct reading *reading)
 	return finish(verdict, TONE_NOTE, &line);
 }
 
+/* ---- of two moments -----------------------------------------------------------------------------
+ */
+
+/* "12.1 MiB in after.seep@end", with " (30s, 413 KiB/s, sampled)" where the two differ in that. */
+static void say_moment(struct line *line, const char *before, const struct profile_diff *diff,
+		       const struct profile_moment *moment)
+{
+	double seconds = diff_seconds(diff, moment);
+	char buffer[UNITS_TEXT_MAX];
+	const char *open = " (";
+
+	say(line, "%s%s in %s@%s", before, units_format_bytes(moment->live_bytes, buffer),
+	    moment->path, moment->name);
+	if (diff_lengths_differ(diff)) {
+		say_duration(line, open, seconds);
+		say(line, ", %s/s",
+		    units_format_bytes(seconds > 0 ? moment->live_bytes / seconds : 0, buffer));
+		open = ", ";
+	}
+	if (diff->a.sample_bytes != diff->b.sample_bytes) {
+		say(line, "%s%s", open, moment->sample_bytes > 1 ? "sampled" : "exact");
+		open = ", ";
+	}
+	if (open[0] == ',')
+		say(line, ")");
+}
+
+static void say_changes(struct line *line, const struct ranking *ranking)
+{
+	static const enum site_change said[] = {CHANGE_NEW, CHANGE_GROWN, CHANGE_SHRUNK,
+						CHANGE_GONE};
+	size_t counts[CHANGE_COUNT] = {0};
+	const char *before = "; ";
+
+	for (size_t i = 0; i < ranking->count; i++)
+		if (!ranked_site_empty(&ranking->items[i]))
+			counts[site_change(&ranking->items[i])]++;
+	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
+		if (!counts[said[i]])
+			continue;
+		say(line, "%s", before);
+		if (before[0] == ';')
+			say_count(line, counts[said[i]], "stack");
+		else
+			say(line, "%zu", counts[said[i]]);
+		say(line, " %s", site_change_name(said[i]));
+		before = ", ";
+	}
+	if (before[0] == ';')
+		say(line, "; no stack holds more or less");
+}
+
+static int add_difference(struct verdict *verdict, const struct reading *reading)
+{
+	const struct profile_diff *diff = reading->profile->diff;
+	struct memory_growth sum = {0};
+	struct line line = {0};
+
+	for (uint32_t i = 0; i < reading->profile->process_count; i++) {
+		sum.live_growth += reading->growth[i].live_growth;
+		sum.variance += reading->growth[i].variance;
+		for (unsigned int class = 0; class < CLASS_COUNT; class ++) {
+			sum.growth[class] += reading->growth[i].growth[class];
+			sum.live[class] += reading->growth[i].live[class];
+		}
+	}
+	say_live_heap(&line, &sum);
+	say_moment(&line, ": ", diff, &diff->a);
+	say_moment(&line, ", ", diff, &diff->b);
+	say_changes(&line, reading->ranking);
+	return finish(verdict, TONE_ANSWER, &line);
+}
+
+static int add_difference_of_rss(struct verdict *verdict, const struct profile_diff *diff)
+{
+	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX];
+	struct line line = {0};
+
+	if (!diff->a.rss_bytes || !diff->b.rss_bytes)
+		return 0;
+	say_growth(&line, "RSS ", difference(diff->b.rss_bytes, diff->a.rss_bytes));
+	say(&line, ": %s, %s", units_format_bytes(diff->a.rss_bytes, a),
+	    units_format_bytes(diff->b.rss_bytes, b));
+	return finish(verdict, TONE_ANSWER, &line);
+}
+
+static int add_lengths(struct verdict *verdict, const struct profile_diff *diff)
+{
+	struct line line = {0};
+
+	if (!diff_lengths_differ(diff))
+		return 0;
+	say(&line, "the recordings are of different lengths: compare the rates, not the sums");
+	return finish(verdict, TONE_LOSS, &line);
+}
+
+static int add_matching(struct verdict *verdict, const struct profile_diff *diff)
+{
+	struct line merged = {0}, alone = {0};
+
+	if (diff->merged_a) {
+		say(&merged,
+		    "%u and %u processes that cannot be told apart (of the same name) are "
+		    "compared as one",
+		    diff->merged_a, diff->merged_b);
+		if (finish(verdict, TONE_NOTE, &merged))
+			return -ENOMEM;
+	}
+	if (!diff->only_a && !diff->only_b)
+		return 0;
+	say(&alone, "without a counterpart: ");
+	say(&alone, "%u process%s of the first, %u of the second moment", diff->only_a,
+	    diff->only_a == 1 ? "" : "es", diff->only_b);
+	return finish(verdict, TONE_NOTE, &alone);
+}
+
+static int difference_lines_add(struct verdict *verdict, const struct reading *reading)
+{
+	const struct profile *profile = reading->profile;
+
+	if (add_difference(verdict, reading) || add_difference_of_rss(verdict, profile->diff) ||
+	    add_lengths(verdict, profile->diff) || add_losses(verdict, profile) ||
+	    add_sampling(verdict, profile) || add_truncated(verdict, profile) ||
+	    add_matching(verdict, profile->diff))
+		return -ENOMEM;
+	return 0;
+}
+
+/* ---- marks --------------------------------------------------------------------------------------
+ */
+
+/* "marks: mark1 after 12s, mark2 after 40s" */
+static int add_marks(struct verdict *verdict, const struct profile *profile)
+{
+	struct line line = {0};
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < profile->snapshot_count; i++) {
+		const struct profile_snapshot *snapshot = &profile->snapshots[i];
+
+		if (!snapshot->mark || (!i && profile->since))
+			continue;
+		if (count++ == MARKS_SHOWN)
+			break;
+		say(&line, count == 1 ? "marks: " : ", ");
+		say(&line, "mark%u", snapshot->mark);
+		say_duration(&line, " after ", snapshot->time_ns / (double)NS_PER_S);
+	}
+	if (!count)
+		return 0;
+	if (count > MARKS_SHOWN)
+		say(&line, ", and more (--format json has all)");
+	say(&line, " (--since NAME shows what was allocated since and is alive)");
+	return finish(verdict, TONE_NOTE, &line);
+}
+
 static bool grew_more(const struct reading *reading, uint32_t a, uint32_t b)
 {
 	return reading->growth[a].live_growth > reading->growth[b].live_growth;
@@ -646,13 +838,15 @@ static int lines_add(struct verdict *verdict, struct reading *reading)
 {
 	const struct profile *profile = reading->profile;
 
+	if (profile->diff)
+		return difference_lines_add(verdict, reading);
 	processes_order(reading);
 	reading->exchange = is_exchange(reading);
 	if (add_answers(verdict, reading) || add_exchange(verdict, reading) ||
 	    add_few(verdict, reading) || add_losses(verdict, profile) ||
 	    add_sampling(verdict, profile) || add_truncated(verdict, profile) ||
 	    add_unmatched(verdict, reading) || add_asyncio(verdict, reading) ||
-	    add_events(verdict, profile))
+	    add_marks(verdict, profile) || add_events(verdict, profile))
 		return -ENOMEM;
 	return 0;
 }

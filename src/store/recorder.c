@@ -1052,10 +1052,14 @@ static void settle_ended(struct recorder *recorder)
 /* Marks count from 1; the reader numbers the marked snapshots likewise. */
 static void note_mark(struct recorder *recorder)
 {
-	recorder_event(recorder, "mark", "mark %u%s", ++recorder->mark_count,
-		       recorder->age + 1 < AGE_CLASSES
-			   ? ""
-			   : "; birth epochs are used up: what was born since is an estimate");
+	uint32_t mark = ++recorder->mark_count;
+
+	recorder_event(recorder, "mark", "mark %u", mark);
+	if (recorder->age + 1 >= AGE_CLASSES)
+		recorder_event(recorder, "problem",
+			       "mark %u: all %d birth epochs are in use; what was allocated since "
+			       "and is alive can only be told within bounds",
+			       mark, AGE_CLASSES);
 }
 
 int recorder_snapshot(struct recorder *recorder, bool marked, struct err *err)

@@ -223,8 +223,8 @@ static void __attribute__((unused)) demo_write(const char *path, bool sampled)
 		meta.sample_bytes = 524288;
 	recording = test_create(path, &meta);
 	for (uint32_t i = 0; i <= 30; i++) {
-		const struct profile_snapshot snapshot = {i * 2 * NS_PER_S, i * 33331, i * 20431903,
-							  0, 0};
+		const struct profile_snapshot snapshot = {
+		    .time_ns = i * 2 * NS_PER_S, .events = i * 33331, .bpf_ns = i * 20431903};
 
 		recording_begin(recording, NULL);
 		if (!i) {

@@ -729,7 +729,7 @@ static void family_write(const char *path)
 			put_point(recording, k, i, i * (k + 1), 0, 1009, 0);
 	}
 	for (uint32_t i = 0; i < 6; i++) {
-		const struct profile_event event = {i * NS_PER_S, "mark", "snapshot asked for"};
+		const struct profile_event event = {i * NS_PER_S, "detach", "snapshot asked for"};
 
 		recording_put_event(recording, &event);
 	}
