@@ -227,9 +227,9 @@ static __always_inline void send_stack(struct site *site, struct scratch *scratc
 	record->head.generation = key->generation;
 	record->stack_hash = key->stack_hash;
 	record->alloc_class = key->alloc_class;
-	wk_mask(frames, 2 * (STACK_MAX_FRAMES + PYTHON_MAX_FRAMES) - 1);
-	if (frames > STACK_MAX_FRAMES + PYTHON_MAX_FRAMES)
-		frames = STACK_MAX_FRAMES + PYTHON_MAX_FRAMES;
+	wk_mask(frames, 2 * MIXED_MAX_FRAMES - 1);
+	if (frames > MIXED_MAX_FRAMES)
+		frames = MIXED_MAX_FRAMES;
 	bytes = sizeof(*record) + frames * sizeof(__u64);
 	if (codes_name(&scratch->walker, &scratch->code, proc) ||
 	    bpf_ringbuf_output(&ring, record, bytes, 0)) {

@@ -215,7 +215,7 @@ static long codes_next(__u32 index, struct codes_context *context)
 		return 1;
 	}
 	wk_mask(to, 2 * PYTHON_MAX_FRAMES - 1);
-	if (to >= STACK_MAX_FRAMES + PYTHON_MAX_FRAMES)
+	if (to >= MIXED_MAX_FRAMES)
 		return 1;
 	w->frames[to] = FRAME_PYTHON << FRAME_TAG_SHIFT |
 			(__u64)id << FRAME_INSTR_BITS | (raw & FRAME_INSTR_NONE);

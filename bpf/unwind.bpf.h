@@ -237,7 +237,7 @@ struct walker {
 	struct known_pc known[1 << WALK_KNOWN_BITS];
 	struct python_walk python;
 	struct stack_record record; /* the caller fills head and alloc_class */
-	__u64 frames[STACK_MAX_FRAMES + PYTHON_MAX_FRAMES]; /* record.frames: the native ones; Python
+	__u64 frames[MIXED_MAX_FRAMES]; /* record.frames: the native ones; Python
 							     * frames are still in 'python' */
 };
 #pragma GCC diagnostic pop

@@ -13,6 +13,7 @@
 
 #define STACK_MAX_FRAMES    512	  /* native ones, kept from the leaf; deeper stacks are marked truncated */
 #define PYTHON_MAX_FRAMES   512	  /* of interpreted code, kept from the leaf as well */
+#define MIXED_MAX_FRAMES    (STACK_MAX_FRAMES + PYTHON_MAX_FRAMES)
 #define CODE_NAME_BYTES	    192	  /* of a code object's texts, as copied in the kernel */
 #define CODE_FILE_BYTES	    320
 #define CODE_LINES_BYTES    1024

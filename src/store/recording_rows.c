@@ -626,7 +626,7 @@ static struct frame_span frame_find(struct reader *reader, uint64_t frame)
 static void stack_expand(struct reader *reader, const void *blob, uint32_t count,
 			 struct stack_row *stack)
 {
-	uint64_t frames[STACK_MAX_FRAMES];
+	uint64_t frames[MIXED_MAX_FRAMES];
 	uint32_t total = 0, at = 0;
 
 	if (count)
@@ -667,7 +667,7 @@ static void read_stacks(struct reader *reader)
 		}
 		stack->truncated = column_flag(&rows, 2);
 		stack->end_reason = column_number(&rows, 3, UINT8_MAX);
-		if (type != SQLITE_BLOB || bytes % 8 || bytes > STACK_MAX_FRAMES * 8 ||
+		if (type != SQLITE_BLOB || bytes % 8 || bytes > MIXED_MAX_FRAMES * 8 ||
 		    stack->end_reason >= WALK_END_COUNT) {
 			damaged(reader, "a stack has the wrong size");
 			continue;

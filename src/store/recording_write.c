@@ -467,10 +467,10 @@ int recording_put_site(struct recording *recording, uint32_t id, uint32_t proces
 int recording_put_stack(struct recording *recording, uint32_t id, const uint64_t *frames,
 			uint32_t frame_count, bool truncated, uint8_t end_reason)
 {
-	uint64_t packed[STACK_MAX_FRAMES];
+	uint64_t packed[MIXED_MAX_FRAMES];
 
-	if (frame_count > STACK_MAX_FRAMES)
-		frame_count = STACK_MAX_FRAMES;
+	if (frame_count > MIXED_MAX_FRAMES)
+		frame_count = MIXED_MAX_FRAMES;
 	for (uint32_t i = 0; i < frame_count; i++)
 		packed[i] = htole64(frames[i]);
 	return put(recording, PUT_STACK, "ibii", (int64_t)id, packed,
