@@ -51,6 +51,7 @@ computing_lane()
 	part "Python: interpreters" tests/python-detect.sh "$BUILD"
 	part "Python: allocator tables" tests/python-tables.sh "$BUILD"
 	part "allocators" tests/allocators.sh
+	part "HTML report" tests/html.sh "$BUILD"
 	[ "$FUZZ_SECONDS" = 0 ] || part "fuzzers" make --no-print-directory BUILD="$BUILD" fuzz
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // detail.js - the chosen site: its figures, its curve, the age of what it holds, its stack.
 
-const CURVE = { width: 420, height: 120, left: 58, right: 8, top: 8, bottom: 20 };
+const CURVE = { width: 600, height: 140, left: 58, right: 8, top: 8, bottom: 20 };
 const STACK_TEXT_MAX = 2000;
 
 function detailFigures(row, figures, index) {
@@ -37,7 +37,7 @@ function curveOf(row) {
 		svg.append(draw("rect", { class: "window", x: x(from), width: Math.max(1, x(to) - x(from)), y: CURVE.top, height }));
 	svg.append(draw("path", { class: "area", d: `${line}L${x(series.length - 1)} ${y(0)}L${x(0)} ${y(0)}Z` }),
 		draw("path", { class: "edge", d: line }));
-	for (const time of roundSteps(0, duration(), 4))
+	for (const time of roundTimes(duration(), 6))
 		svg.append(draw("text", { class: "tick", x: CURVE.left + (time / duration()) * width, y: CURVE.height - 5,
 			"text-anchor": "middle" }, formatDuration(time)));
 	return svg;
@@ -96,13 +96,12 @@ function drawDetail(row, figures, index) {
 		return box.replaceChildren(make("p", { class: "quiet" }, "Choose a site: its stack, its curve and the age of what it holds."));
 	const { name, place } = rowName(row);
 	box.replaceChildren(
-		make("h3", {}, elide(name, 300)),
-		make("p", { class: "place" }, elide(place, 300)),
-		make("p", {}, verdictChip(row), row.members.length > 1 ? make("span", { class: "quiet" },
-			` ${plural(row.members.length, "stack")} that look the same`) : ""),
-		detailFigures(row, figures, index),
-		make("h4", {}, "Live bytes"), curveOf(row),
-		make("h4", {}, "Age"), agesOf(row),
-		make("h4", {}, "Stack"), stackOf(row));
-	box.scrollTop = 0;
+		make("div", { class: "detail-head" }, make("h3", {}, elide(name, 300)), verdictChip(row),
+			make("span", { class: "place" }, elide(place, 300)),
+			row.members.length > 1 ? make("span", { class: "quiet" },
+				`${plural(row.members.length, "stack")} that look the same`) : null),
+		make("div", { class: "detail-body" },
+			make("div", {}, detailFigures(row, figures, index),
+				make("h4", {}, "Live bytes"), curveOf(row), make("h4", {}, "By birth"), agesOf(row)),
+			make("div", {}, make("h4", {}, "Stack, the allocation first"), stackOf(row))));
 }

@@ -75,7 +75,8 @@ function parseDuration(text) {
 function readable(text) {
 	return text
 		.replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
-		.replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, "\ufffd") || "[empty]";
+		.replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, "\ufffd")
+		.replace(/^\s*$/, "[blank]");
 }
 
 // Cut in the middle: both the beginning and the end of a name tell something.
@@ -88,17 +89,26 @@ function elide(text, most) {
 
 const baseName = (path) => path.slice(path.lastIndexOf("/") + 1) || path;
 
-// Numbers that divide a range into about 'count' round steps; of bytes, in powers of two.
+// Numbers that divide a range into at most about 'count' round steps; of bytes, powers of two.
 function roundSteps(from, to, count, binary) {
-	const rough = Math.max((to - from) / count, 1e-9);
-	const unit = binary && rough >= 1 ? 1024 ** Math.floor(Math.log(rough) / Math.log(1024)) : 1;
-	const size = 10 ** Math.floor(Math.log10(rough / unit));
-	const step = [1, 2, 5, 10].map((n) => n * size * unit).find((n) => n >= rough * 0.999);
+	const rough = Math.max((to - from) / count, 1e-9), size = 10 ** Math.floor(Math.log10(rough));
+	const step = binary ? 2 ** Math.max(0, Math.round(Math.log2(rough)))
+		: [1, 2, 5, 10].map((n) => n * size).find((n) => n >= rough * 0.999);
 	const steps = [];
 
 	for (let at = Math.ceil(from / step) * step; at <= to + step * 1e-9; at += step)
 		steps.push(at);
 	return steps;
+}
+
+// The same of a time that begins at 0, in steps that people use.
+function roundTimes(seconds, count) {
+	const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
+	const step = steps.find((one) => one >= seconds / count);
+
+	if (seconds < count || !step)
+		return roundSteps(0, seconds, count);
+	return Array.from({ length: Math.floor(seconds / step) + 1 }, (unused, i) => i * step);
 }
 
 // ---- elements ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ const page = { hide: true, rows: [], siteFigures: null, figures: null, readyMs: 
 // Rows <- hiding; figures <- rows and window; flame graph and table <- figures and search.
 function rowsChanged() {
 	page.rows = page.hide ? shownRows : sites;
-	table.chosen = null;
+	table.chosen = page.rows[0] || null;
 	flameBuild(page.rows);
 	figuresChanged(true);
 }
@@ -70,6 +70,8 @@ function contextText() {
 function drawSubject() {
 	const used = recording.processes.filter((process) => process.comm);
 	const first = used[0];
+	if (recording.differential)
+		byId("timeline-title").textContent = "Before and after";
 	const subject = used.length === 1 ? first.name + (first.python ? ", Python " + readable(first.python) : "") +
 		(first.allocator ? ", " + readable(first.allocator) : "") : used.length + " processes";
 
@@ -80,14 +82,19 @@ function drawSubject() {
 		"This file is complete in itself: it loads nothing and sends nothing.";
 }
 
-// The answer is large, notes are quiet, what is missing cannot be overlooked.
+// The answer is large, notes are quiet; what is missing has a place of its own.
 function drawVerdict() {
-	byId("verdict").replaceChildren(...recording.verdict.map(([tone, text]) =>
-		make("p", { class: "line " + tone }, tone === "loss" ? make("b", {}, "missing: ") : null, elide(readable(text), 2000))));
+	byId("verdict").replaceChildren(...recording.verdict.filter(([tone]) => tone !== "loss").map(([tone, text]) =>
+		make("p", { class: "line " + tone }, elide(readable(text), 2000))));
 }
 
+// What the verdict says is missing, and losses that it does not mention.
 function lossLines() {
-	const lines = recording.losses.map(([key, text, count]) => `${formatCount(count)} × ${readable(text)} (${readable(key)})`);
+	const lines = recording.verdict.filter(([tone]) => tone === "loss").map(([, text]) => readable(text));
+
+	for (const [key, text, count] of recording.losses)
+		if (!lines.some((line) => line.includes(readable(text))))
+			lines.push(`${formatCount(count)} ${readable(text)} (${readable(key)})`);
 
 	if (!recording.complete)
 		lines.push("the recording was not closed by its writer: it ends with its last whole snapshot");
@@ -95,6 +102,8 @@ function lossLines() {
 		lines.push(`this file holds ${formatCount(snapshots.times.length)} of ${formatCount(recording.snapshots_recorded)} snapshots, to stay small`);
 	if (recording.filtered)
 		lines.push(`filtered out: ${plural(recording.filtered.sites, "site")} of ${formatBytes(recording.filtered.live)} live, ${formatGrowth(recording.filtered.growth)}`);
+	if (recording.suppressed)
+		lines.push(`suppressed: ${plural(recording.suppressed.sites, "site")} of ${formatBytes(recording.suppressed.live)} live, ${formatGrowth(recording.suppressed.growth)}`);
 	return lines;
 }
 
@@ -257,8 +266,8 @@ function pageStart() {
 	tableStart(chosenChanged);
 	choosersStart();
 	listenersStart();
+	byId("theme").textContent = isDark() ? "Light" : "Dark";
 	rowsChanged();
-	themeShow();
 	requestAnimationFrame(() => (page.readyMs = performance.now()));
 }
 

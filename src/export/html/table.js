@@ -69,6 +69,8 @@ function tableColumns() {
 	return [
 		{ key: "rank", title: "#", hint: "Order of the whole recording: what goes on growing comes first",
 			right: true, first: "up", value: (i) => table.rows[i].rank, cell: (i) => String(table.rows[i].rank) },
+		{ key: "name", title: "function", hint: "What allocates, its caller and its line", first: "up", wide: true,
+			value: (i) => rowText(table.rows[i]), cell: (i) => nameCell(table.rows[i]) },
 		{ key: "growth", title: "growth", hint: "Live bytes at the end of the window less those at its beginning",
 			right: true, value: of("growth"), cell: (i) => growthText(i) },
 		{ key: "curve", title: "curve", hint: "Live bytes over the whole recording", fixed: true, cell: (i) => sparkline(table.rows[i]) },
@@ -90,8 +92,6 @@ function tableColumns() {
 			cell: (i) => recording.classes[table.rows[i].class] },
 		processes && { key: "process", title: "process", first: "up", value: (i) => processText(table.rows[i]),
 			cell: (i) => processText(table.rows[i]) },
-		{ key: "name", title: "function", hint: "What allocates, its caller and its line", first: "up", wide: true,
-			value: (i) => rowText(table.rows[i]), cell: (i) => nameCell(table.rows[i]) },
 	].filter(Boolean);
 }
 

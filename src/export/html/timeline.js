@@ -3,7 +3,7 @@
 //
 // A window is a pair of snapshots { from, to }; it always has a length where there are two.
 
-const PLOT = { left: 70, right: 14, top: 16, gap: 12, axis: 22, panels: [64, 104, 34] };
+const PLOT = { left: 70, right: 14, top: 18, gap: 18, axis: 22, panels: [64, 104, 34] };
 const EDGE_PIXELS = 7;
 
 const timeline = { width: 0, window: { from: 0, to: lastSnapshot }, onChange: null, drag: null };
@@ -69,7 +69,7 @@ function panelFrame(panel, title, format, binary) {
 	const group = draw("g", {});
 	const right = PLOT.left + plotWidth();
 
-	for (const value of roundSteps(panel.range[0], panel.range[1], Math.max(1, panel.height / 32), binary)) {
+	for (const value of roundSteps(panel.range[0], panel.range[1], Math.max(1, panel.height / 22), binary)) {
 		const y = panel.y(value).toFixed(1);
 		group.append(draw("line", { class: "grid", x1: PLOT.left, x2: right, y1: y, y2: y }),
 			draw("text", { class: "tick", x: PLOT.left - 8, y, dy: "0.32em", "text-anchor": "end" },
@@ -139,7 +139,7 @@ function drawEvents(group) {
 function drawTimes(group) {
 	const y = plotBottom();
 
-	for (const time of roundSteps(0, duration(), Math.max(2, plotWidth() / 110)))
+	for (const time of roundTimes(duration(), Math.max(2, plotWidth() / 110)))
 		group.append(draw("text", { class: "tick", x: timeToX(time), y: y + 16, "text-anchor": "middle" },
 			formatDuration(time)));
 }
