@@ -23,7 +23,7 @@ struct export_input {
 	size_t limit;		      /* sites written, from the first; SIZE_MAX: all */
 	const struct profile *whole;  /* as recorded: the totals of the processes are its */
 	const struct view_rest *rest; /* what a filter left out; NULL: there was none */
-	bool differential; /* of two snapshots, which are the totals of two recordings */
+	bool differential; /* of two snapshots, which are the totals of two moments (diff.h) */
 	const struct culprits *culprits;    /* NULL: not looked for */
 	const struct view_rest *suppressed; /* what suppressions left out; NULL: there were none */
 };
