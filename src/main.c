@@ -10,7 +10,8 @@
 #include "cli/opt.h"
 #include "cli/verb.h"
 
-static const struct verb *const verbs[] = {&record_verb, &top_verb, &report_verb, &doctor_verb};
+static const struct verb *const verbs[] = {&record_verb, &top_verb, &report_verb, &diff_verb,
+					   &doctor_verb};
 
 static void help_print(FILE *out)
 {

@@ -18,9 +18,10 @@ fail() {
 # Options stand in the page as "Fl d , Fl -duration", and in the section of their verb.
 section() { sed -n "/^\.Ss Options of $1\$/,/^\.S[sh] [^O]/p" "$man"; }
 
-for verb in record report doctor; do
+for verb in record report doctor diff; do
 	options=$("$seep" "$verb" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+')
 	[ -n "$options" ] || fail "seep $verb --help lists no options"
+	[ "$verb" = diff ] && verb=report # it has the options of that
 	for option in $options; do
 		section "$verb" | grep -qE -- "^\.It .*Fl -${option#--}( |\$)" ||
 			fail "seep.8 does not describe '$option' of seep $verb"

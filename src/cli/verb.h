@@ -25,6 +25,6 @@ struct verb {
 /* The exit status for a failure (-errno) to get at the target or into the kernel. */
 int verb_exit_status(int status);
 
-extern const struct verb record_verb, top_verb, report_verb, doctor_verb;
+extern const struct verb record_verb, top_verb, report_verb, diff_verb, doctor_verb;
 
 #endif

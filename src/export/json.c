@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "export/utf8.h"
 #include "profile/culprit.h"
+#include "profile/diff.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
@@ -163,6 +164,66 @@ static json_t *rest_json(struct writer *writer, const struct view_rest *rest)
 	return object;
 }
 
+static json_t *marks_json(struct writer *writer, const struct profile *profile)
+{
+	json_t *marks = json_array();
+
+	for (uint32_t i = 0; i < profile->snapshot_count; i++) {
+		char name[16];
+		json_t *mark;
+
+		if (!profile->snapshots[i].mark)
+			continue;
+		mark = json_object();
+		snprintf(name, sizeof(name), "mark%u", profile->snapshots[i].mark);
+		set_text(writer, mark, "name", name);
+		set_real(writer, mark, "time_s",
+			 profile->snapshots[i].time_ns / (double)NS_PER_S);
+		if (json_array_append_new(marks, mark))
+			writer->failed = true;
+	}
+	return marks;
+}
+
+static json_t *since_json(struct writer *writer, const struct profile_since *since)
+{
+	json_t *object = json_object();
+
+	set_text(writer, object, "name", since->name);
+	set_real(writer, object, "time_s", since->time_ns / (double)NS_PER_S);
+	set_flag(writer, object, "exact", since->exact);
+	set_count(writer, object, "alloc_bytes", since->alloc_bytes);
+	set_count(writer, object, "alloc_blocks", since->alloc_blocks);
+	set_count(writer, object, "live_bytes", since->live_bytes);
+	set_count(writer, object, "live_blocks", since->live_blocks);
+	set_count(writer, object, "most_bytes", since->most_bytes);
+	return object;
+}
+
+static json_t *moment_json(struct writer *writer, const struct profile_moment *moment)
+{
+	json_t *object = json_object();
+
+	set_text(writer, object, "recording", moment->path);
+	set_text(writer, object, "moment", moment->name);
+	set_real(writer, object, "time_s", moment->time_ns / (double)NS_PER_S);
+	set_count(writer, object, "sample_bytes", moment->sample_bytes);
+	set_count(writer, object, "live_bytes", moment->live_bytes);
+	set_count(writer, object, "live_blocks", moment->live_blocks);
+	set_count(writer, object, "rss_bytes", moment->rss_bytes);
+	return object;
+}
+
+static json_t *diff_json(struct writer *writer, const struct profile_diff *diff)
+{
+	json_t *object = json_object();
+
+	set(writer, object, "a", moment_json(writer, &diff->a));
+	set(writer, object, "b", moment_json(writer, &diff->b));
+	set_flag(writer, object, "one_recording", diff->one_recording);
+	return object;
+}
+
 static void head_write(struct writer *writer, const struct export_input *input)
 {
 	const struct profile *profile = input->whole;
@@ -180,6 +241,11 @@ static void head_write(struct writer *writer, const struct export_input *input)
 	set(writer, head, "processes", processes_json(writer, profile));
 	set(writer, head, "losses", losses_json(writer, profile));
 	set(writer, head, "events", events_json(writer, profile));
+	set(writer, head, "marks", marks_json(writer, profile));
+	if (profile->since)
+		set(writer, head, "since", since_json(writer, profile->since));
+	if (profile->diff)
+		set(writer, head, "diff", diff_json(writer, profile->diff));
 	if (input->rest)
 		set(writer, head, "filtered", rest_json(writer, input->rest));
 	if (input->suppressed)
@@ -279,6 +345,8 @@ static void site_write(struct writer *writer, const struct profile *profile,
 		put_count(writer, "pid", profile->processes[site->process].pid);
 	put_word(writer, "class", alloc_class_name(site->alloc_class));
 	put_word(writer, "verdict", site_verdict_name(ranked->verdict));
+	if (profile->diff)
+		put_word(writer, "change", site_change_name(site_change(ranked)));
 	put_count(writer, "growth_bytes", ranked->growth_bytes);
 	put_real(writer, "growth_bytes_per_s", ranked->slope);
 	put_count(writer, "growth_blocks", ranked->growth_blocks);

@@ -13,12 +13,14 @@
 #include "export/tracemalloc.h"
 #include "export/utf8.h"
 #include "profile/culprit.h"
+#include "profile/diff.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
 #include "profile/view.h"
 
 #define CELL_MAX	   48
+#define CELLS_MAX	   14 /* of a row */
 #define SLOWDOWN_MOST	   1000 /* percent; profile.h: that or more */
 #define NAME_COLUMNS_LEAST 14
 #define PLACE_COLUMNS	   24 /* of a place without folders in the ranking, at most */
@@ -339,6 +341,8 @@ struct table_shape {
 	bool sampled, classes, allocated;
 	bool pids; /* in the place of the average: both do not fit */
 	bool trend;
+	bool before; /* of a difference: what was live before and after, and what became of it */
+	bool rates;  /* of recordings of different lengths: what was live, per second of each */
 	size_t rows;
 };
 
@@ -359,6 +363,8 @@ static struct table_shape shape_find(const struct export_input *input,
 		shape.pids |= items[i].site->process != items[0].site->process;
 	}
 	shape.trend = options->trends && curves;
+	shape.before = input->profile->diff != NULL;
+	shape.rates = shape.before && diff_lengths_differ(input->profile->diff);
 	return shape;
 }
 
@@ -401,13 +407,48 @@ static void trend_cell(const struct profile *profile, const struct profile_site 
 	}
 }
 
+static void rate_cell(double bytes, double seconds, char cell[CELL_MAX])
+{
+	short_bytes(seconds > 0 ? bytes / seconds : 0, cell);
+	strncat(cell, "/s", CELL_MAX - 24);
+}
+
+/* In the place of rate, live and kept: "before", "after", their rates. Returns the new count. */
+static size_t before_cells(const struct profile_diff *diff, const struct ranked_site *ranked,
+			   struct table_shape shape, char cells[CELLS_MAX][CELL_MAX],
+			   size_t count)
+{
+	double after = live_bytes(ranked->end), before = after - ranked->growth_bytes;
+
+	short_bytes(before, cells[count++]);
+	short_bytes(after, cells[count++]);
+	if (shape.rates) {
+		rate_cell(before, diff_seconds(diff, &diff->a), cells[count++]);
+		rate_cell(after, diff_seconds(diff, &diff->b), cells[count++]);
+	}
+	return count;
+}
+
+static size_t before_heads(struct column *heads, struct table_shape shape)
+{
+	size_t count = 0;
+
+	heads[count++] = (struct column){"before", true};
+	heads[count++] = (struct column){"after", true};
+	if (shape.rates) {
+		heads[count++] = (struct column){"before/s", true};
+		heads[count++] = (struct column){"after/s", true};
+	}
+	return count;
+}
+
 /* Everything but the name. Returns 0 or -ENOMEM. */
 static int figures_add(struct columns *table, const struct export_input *input, size_t index,
 		       struct table_shape shape)
 {
 	const struct ranked_site *ranked = &input->ranking->items[index];
 	double blocks = live_blocks(ranked->end), live = live_bytes(ranked->end);
-	char cells[12][CELL_MAX];
+	char cells[CELLS_MAX][CELL_MAX];
 	size_t count = 0;
 
 	snprintf(cells[count++], CELL_MAX, "%zu", index + 1);
@@ -416,16 +457,23 @@ static int figures_add(struct columns *table, const struct export_input *input, 
 		error_cell(ranked, cells[count++]);
 	if (shape.trend)
 		trend_cell(input->profile, ranked->site, cells[count++]);
-	short_growth(ranked->slope, cells[count]);
-	strncat(cells[count++], "/s", CELL_MAX - 24);
-	short_bytes(live, cells[count++]);
+	if (shape.before) {
+		count = before_cells(input->profile->diff, ranked, shape, cells, count);
+	} else {
+		short_growth(ranked->slope, cells[count]);
+		strncat(cells[count++], "/s", CELL_MAX - 24);
+		short_bytes(live, cells[count++]);
+	}
 	if (shape.allocated)
 		short_bytes(ranked->end.alloc_bytes, cells[count++]);
 	count_format(blocks, cells[count++]);
 	if (!shape.pids)
 		short_bytes(blocks > 0.5 ? live / blocks : 0, cells[count++]);
-	snprintf(cells[count++], CELL_MAX, "%.0f%%", 100 * ranked->survival);
-	snprintf(cells[count++], CELL_MAX, "%s", site_verdict_name(ranked->verdict));
+	if (!shape.before)
+		snprintf(cells[count++], CELL_MAX, "%.0f%%", 100 * ranked->survival);
+	snprintf(cells[count++], CELL_MAX, "%s",
+		 shape.before ? site_change_name(site_change(ranked))
+			      : site_verdict_name(ranked->verdict));
 	if (shape.classes)
 		snprintf(cells[count++], CELL_MAX, "%s",
 			 alloc_class_name(ranked->site->alloc_class));
@@ -448,15 +496,20 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 		heads[count++] = (struct column){"\302\261", true};
 	if (shape.trend)
 		heads[count++] = (struct column){"trend", false};
-	heads[count++] = (struct column){"rate", true};
-	heads[count++] = (struct column){"live", true};
+	if (shape.before) {
+		count += before_heads(&heads[count], shape);
+	} else {
+		heads[count++] = (struct column){"rate", true};
+		heads[count++] = (struct column){"live", true};
+	}
 	if (shape.allocated)
 		heads[count++] = (struct column){"allocated", true};
 	heads[count++] = (struct column){"blocks", true};
 	if (!shape.pids)
 		heads[count++] = (struct column){"avg", true};
-	heads[count++] = (struct column){"kept", true};
-	heads[count++] = (struct column){"verdict", false};
+	if (!shape.before)
+		heads[count++] = (struct column){"kept", true};
+	heads[count++] = (struct column){shape.before ? "change" : "verdict", false};
 	if (shape.classes)
 		heads[count++] = (struct column){"class", false};
 	if (shape.pids)
@@ -749,7 +802,7 @@ static int rows_fill(const struct export_input *input, struct table_shape shape,
 static int shape_print(FILE *out, const struct export_input *input, struct table_shape shape)
 {
 	_cleanup_free_ struct row *rows = calloc(shape.rows + 1, sizeof(*rows));
-	struct column heads[14];
+	struct column heads[CELLS_MAX];
 	struct columns figures = {.columns = heads}, table = {.columns = heads};
 	int status = rows ? 0 : -ENOMEM;
 
@@ -869,15 +922,18 @@ static void stack_head_print(FILE *out, const struct profile *profile,
 	char blocks[CELL_MAX];
 
 	fprintf(out, "#%zu  %s%s%s  %s", rank, color ? verdict_color(ranked->verdict) : "",
-		site_verdict_name(ranked->verdict), color ? COLOR_END : "",
-		units_format_growth(ranked->growth_bytes, growth));
+		profile->diff ? site_change_name(site_change(ranked))
+			      : site_verdict_name(ranked->verdict),
+		color ? COLOR_END : "", units_format_growth(ranked->growth_bytes, growth));
 	if (ranked->error_bytes > 0)
 		fprintf(out, " \302\261%s", units_format_bytes(ranked->error_bytes, error));
-	fprintf(out, " in %s%s block%s, %s/s, %.0f%% kept, %s", more ? "+" : "",
+	fprintf(out, " in %s%s block%s", more ? "+" : "",
 		count_format(ranked->growth_blocks, blocks),
-		plural(llabs(llround(ranked->growth_blocks))),
-		units_format_growth(ranked->slope, rate), 100 * ranked->survival,
-		alloc_class_name(site->alloc_class));
+		plural(llabs(llround(ranked->growth_blocks))));
+	if (!profile->diff)
+		fprintf(out, ", %s/s, %.0f%% kept", units_format_growth(ranked->slope, rate),
+			100 * ranked->survival);
+	fprintf(out, ", %s", alloc_class_name(site->alloc_class));
 	if (site->pids && site->pid_count > 1)
 		fprintf(out, ", %u processes", site->pid_count);
 	else if (site->pid_count == 1)
@@ -969,7 +1025,8 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 	struct table_shape shape = shape_find(input, options);
 
 	verdict_print(out, verdict, options->color);
-	context_print(out, input->whole);
+	if (!input->whole->diff) /* else the verdict says it of both */
+		context_print(out, input->whole);
 	if (input->rest)
 		rest_of_filter_print(out, input->rest);
 	if (input->suppressed && input->suppressed->sites)
@@ -978,6 +1035,7 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 	if (!ranking->count) {
 		fputs(ranking->left_out			  ? "no site grew that much\n"
 		      : input->rest && input->rest->sites ? "no site passes the filter\n"
+		      : input->whole->diff		  ? "no allocation was seen in either\n"
 							  : "no allocation was seen\n",
 		      out);
 		return 0;
