@@ -9,13 +9,16 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "profile/culprit.h"
 #include "profile/merge.h"
+#include "profile/rank.h"
 
 struct grouping {
 	const struct profile *profile;
 	const struct group_options *options;
 	struct profile *grouped;
 	struct merger *merger;
+	struct culprits culprits; /* of GROUP_CULPRIT */
 	uint32_t *frames; /* that name the group of the site at hand, leaf first */
 	uint32_t count;
 };
@@ -23,7 +26,7 @@ struct grouping {
 /* The parts of the frame that this grouping does not look at are left out. */
 static void frame_reduce(struct profile_frame *frame, enum group_by by)
 {
-	bool lines = by == GROUP_LINE || by == GROUP_TRACEBACK;
+	bool lines = by == GROUP_LINE || by == GROUP_TRACEBACK || by == GROUP_CULPRIT;
 	bool keep_file = frame->python || by != GROUP_MODULE;
 
 	if (by == GROUP_FILE || by == GROUP_MODULE) {
@@ -90,6 +93,28 @@ static int grouping_take_process(struct grouping *grouping, const struct profile
 	return 0;
 }
 
+static int grouping_take_culprit(struct grouping *grouping, const struct profile_site *site)
+{
+	const struct culprit *culprit = culprit_of(&grouping->culprits, site);
+
+	if (!culprit)
+		return grouping_take(grouping, (struct profile_frame){.function = "[elsewhere]"});
+	return grouping_take(grouping, grouping->profile->frames[culprit_frame(culprit)]);
+}
+
+/* Find the culprits that sites are grouped by. Returns 0 or -ENOMEM. */
+static int grouping_blame(struct grouping *grouping)
+{
+	const struct rank_options order = {.order = RANK_GROWTH};
+	_cleanup_(ranking_free) struct ranking ranking = {0};
+
+	if (grouping->options->by != GROUP_CULPRIT)
+		return 0;
+	if (ranking_build(grouping->profile, &order, &ranking, NULL))
+		return -ENOMEM;
+	return culprits_find(grouping->profile, &ranking, &grouping->culprits, NULL);
+}
+
 static int grouping_take_traceback(struct grouping *grouping, const struct profile_site *site,
 				   uint32_t naming)
 {
@@ -127,6 +152,8 @@ static int grouping_add(struct grouping *grouping, uint32_t index)
 	grouping->count = 0;
 	if (grouping->options->by == GROUP_PROCESS) {
 		status = grouping_take_process(grouping, site);
+	} else if (grouping->options->by == GROUP_CULPRIT) {
+		status = grouping_take_culprit(grouping, site);
 	} else if (!site->frame_count) {
 		status = grouping_take(grouping, (struct profile_frame){.function = "[no frames]"});
 	} else {
@@ -158,16 +185,19 @@ int profile_group(const struct profile *profile, const struct group_options *opt
 {
 	_cleanup_free_ uint32_t *frames = calloc(stack_longest(profile), sizeof(*frames));
 	struct merger *merger = merger_new(profile, grouped, MERGE_PLACES);
-	struct grouping grouping = {profile, options, grouped, merger, frames, 0};
+	struct grouping grouping = {profile, options, grouped, merger, {0}, frames, 0};
 	int status = frames ? 0 : -ENOMEM;
 	bool pids = false;
 
 	if (!merger)
 		return err_set(err, ENOMEM, "out of memory");
+	if (!status)
+		status = grouping_blame(&grouping);
 	for (uint32_t i = 0; i < profile->site_count && !status; i++) {
 		status = grouping_add(&grouping, i);
 		pids |= profile->sites[i].pids != NULL;
 	}
+	culprits_free(&grouping.culprits);
 	if (status)
 		merger_drop(merger);
 	else

@@ -13,6 +13,8 @@
  *	traceback	the lines of the most recent Python frames; in stacks without, of all
  *			from the naming one on
  *	process		"COMM (pid N)"
+ *	culprit		the deepest culprit (culprit.h) that the stack passes through, "[elsewhere]"
+ *			without
  */
 #ifndef SEEP_PROFILE_GROUP_H
 #define SEEP_PROFILE_GROUP_H
@@ -30,6 +32,7 @@ enum group_by {
 	GROUP_MODULE,
 	GROUP_TRACEBACK,
 	GROUP_PROCESS,
+	GROUP_CULPRIT,
 	GROUP_COUNT,
 };
 
