@@ -252,7 +252,8 @@ class Recorder:
 
 class Report:
     def __init__(self, path, *options):
-        result = seep("report", path, "--format", "json", "-n", "1000000", *options)
+        result = seep("report", path, "--format", "json", "-n", "1000000",
+                      "--no-suppressions", *options)
         equal(result.returncode, OK, "exit status of seep report (%s)" % result.stderr.strip())
         self.path = path
         self.json = json.loads(result.stdout)
