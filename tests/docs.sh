@@ -28,6 +28,13 @@ for verb in record report doctor diff; do
 	done
 done
 
+formats=$("$seep" report --help | sed -nE 's/^ +--format auto\|(.*)/\1/p' | tr '|' ' ')
+[ -n "$formats" ] || fail "seep report --help lists no formats"
+for format in $formats; do
+	sed -n '/^\.Sh FORMATS$/,/^\.Sh JSON$/p' "$man" | grep -qE "^\.It Cm $format( |\$)" ||
+		fail "seep.8 does not describe the format '$format'"
+done
+
 for key in $(grep -oE 'X\([A-Z_]+, "[a-z_]+"' "$here/include/abi.h" | cut -d'"' -f2); do
 	grep -q "^\.It Cm $key\$" "$man" || fail "seep.8 does not explain the loss '$key'"
 done
