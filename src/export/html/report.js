@@ -59,7 +59,7 @@ function contextText() {
 		`${formatDuration(recording.duration_s)}, ${plural(recording.snapshots_recorded, "snapshot")} every ${formatDuration(recording.interval_s)}`,
 		recording.sample_bytes > 1 ? `sampled every ${formatBytes(recording.sample_bytes)}` : "exact",
 		`${plural(recording.hits, "probe hit")}, ${recording.cpu_percent.toPrecision(2)} % of a core`,
-		slow > 0 ? `slowed the target by ${slow >= 1000 ? "over 1000" : "about " + Number(slow.toPrecision(2))} %` : "",
+		slow > 0 ? `slowed the target by ${slow >= 1000 ? "over 1000" : "about " + (slow < 10 ? slow.toFixed(1) : Math.round(slow))} %` : "",
 		recording.host ? "on " + readable(recording.host) : "",
 		new Date(recording.start_unix_ms).toISOString().replace("T", " ").slice(0, 19) + " UTC",
 	];
@@ -84,7 +84,12 @@ function drawSubject() {
 
 // The answer is large, notes are quiet; what is missing has a place of its own.
 function drawVerdict() {
-	byId("verdict").replaceChildren(...recording.verdict.filter(([tone]) => tone !== "loss").map(([tone, text]) =>
+	const lines = recording.verdict.filter(([tone]) => tone !== "loss");
+
+	for (const [rest, name] of [[recording.filtered, "filtered out"], [recording.suppressed, "suppressed"]])
+		if (rest && rest.sites)
+			lines.push(["note", `${name}: ${plural(rest.sites, "site")} of ${formatBytes(rest.live)} live, ${formatGrowth(rest.growth)}`]);
+	byId("verdict").replaceChildren(...lines.map(([tone, text]) =>
 		make("p", { class: "line " + tone }, elide(readable(text), 2000))));
 }
 
@@ -100,10 +105,6 @@ function lossLines() {
 		lines.push("the recording was not closed by its writer: it ends with its last whole snapshot");
 	if (snapshots.times.length < recording.snapshots_recorded)
 		lines.push(`this file holds ${formatCount(snapshots.times.length)} of ${formatCount(recording.snapshots_recorded)} snapshots, to stay small`);
-	if (recording.filtered)
-		lines.push(`filtered out: ${plural(recording.filtered.sites, "site")} of ${formatBytes(recording.filtered.live)} live, ${formatGrowth(recording.filtered.growth)}`);
-	if (recording.suppressed)
-		lines.push(`suppressed: ${plural(recording.suppressed.sites, "site")} of ${formatBytes(recording.suppressed.live)} live, ${formatGrowth(recording.suppressed.growth)}`);
 	return lines;
 }
 

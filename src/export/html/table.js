@@ -109,10 +109,10 @@ function nameCell(row) {
 	const cell = make("span", { class: "name", title: elide(name + (caller ? " < " + caller : "") + "\n" + place, 600) },
 		make("b", {}, elide(name, 90)));
 
-	if (caller)
-		cell.append(make("span", { class: "quiet" }, " < " + elide(caller, 60)));
 	if (place)
-		cell.append(make("span", { class: "place" }, "  " + (place.length > 46 ? "…" + place.slice(-45) : place)));
+		cell.append(make("span", { class: "place" }, "  " + elide(baseName(place), 40)));
+	if (caller)
+		cell.append(make("span", { class: "quiet" }, "  < " + elide(caller, 60)));
 	return cell;
 }
 

@@ -160,7 +160,7 @@ function drawMoments(group) {
 	markSnapshots().forEach((snapshot, i) => {
 		const x = snapshotToX(snapshot);
 		group.append(draw("line", { class: "mark", x1: x, x2: x, y1: PLOT.top, y2: bottom }),
-			draw("text", { class: "mark-name", x: x + 3, y: PLOT.top + 10 }, "mark " + (i + 1)));
+			draw("text", { class: "mark-name", x: x + 3, y: PLOT.top + 10 }, "mark" + (i + 1)));
 	});
 	for (const [time, kind, text] of recording.events) {
 		const x = timeToX(Math.min(time, duration()));
@@ -172,7 +172,7 @@ function drawMoments(group) {
 function drawWindow() {
 	const { from, to } = timeline.window;
 	const left = snapshotToX(from), right = snapshotToX(to);
-	const y = PLOT.top - 4, height = plotBottom() - PLOT.top + 8;
+	const y = 0, height = plotBottom() + 2;
 	const group = draw("g", { id: "plot-window" });
 
 	if (!windowIsWhole()) {
@@ -305,7 +305,7 @@ function fillSince() {
 
 	since.hidden = !marks.length;
 	since.replaceChildren(make("option", { value: "" }, "since…"), ...marks.map((snapshot, i) =>
-		make("option", { value: snapshot }, `since mark ${i + 1} (${formatDuration(snapshots.times[snapshot])})`)));
+		make("option", { value: snapshot }, `since mark${i + 1} (${formatDuration(snapshots.times[snapshot])})`)));
 	since.addEventListener("change", () => {
 		if (since.value !== "")
 			windowSet(Number(since.value), lastSnapshot);
