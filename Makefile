@@ -170,7 +170,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libseep.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(BUILD)/libseep.a $(LIBS)
 
-bench: all $(BUILD)/bench/bench $(BUILD)/bench/pairs $(BUILD)/bench/python
+bench: all $(BUILD)/bench/bench $(BUILD)/bench/pairs $(BUILD)/bench/python $(BUILD)/bench/report
 	tests/bench/run.sh $(BUILD)
 
 demo: all demo-deps

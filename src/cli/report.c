@@ -157,11 +157,9 @@ static void ranking_suppress(const struct report *report, const struct profile *
 	ranking->count = kept;
 }
 
-static int verdict_write_text(FILE *file, const struct report *report,
-			      const struct export_input *input, const struct profile *stacks,
-			      struct err *err)
+static int text_export(FILE *file, const struct report *report, const struct export_input *input,
+		       const struct profile *stacks, const struct ranking *ranking, struct err *err)
 {
-	const struct rank_options all = {.order = RANK_GROWTH};
 	const struct text_options options = {
 	    .lines = report->lines,
 	    .color = color_wanted(file),
@@ -169,18 +167,36 @@ static int verdict_write_text(FILE *file, const struct report *report,
 	    .allocated = report->options->sort == SORT_ALLOC,
 	    .stacks = report->group.by == GROUP_SITE ? TEXT_STACKS : 0,
 	};
-	_cleanup_(ranking_free) struct ranking ranking = {0};
 	_cleanup_(verdict_free) struct verdict verdict = {0};
-	int status = ranking_build(stacks, &all, &ranking, err);
+	int status = verdict_build(stacks, ranking, &verdict, err);
 
-	if (!status && report->suppressions.count)
-		ranking_suppress(report, stacks, &ranking);
-	if (!status)
-		status = verdict_build(stacks, &ranking, &verdict, err);
 	if (status)
 		return status;
 	status = export_text(file, input, &verdict, &options);
 	return status ? err_set(err, ENOMEM, "out of memory") : 0;
+}
+
+static int stacks_export(FILE *file, const struct report *report, const struct export_input *input,
+			 const struct profile *stacks, struct err *err)
+{
+	const struct rank_options all = {.order = RANK_GROWTH};
+	_cleanup_(ranking_free) struct ranking ranking = {0};
+
+	if (ranking_build(stacks, &all, &ranking, err))
+		return -ENOMEM;
+	if (report->suppressions.count)
+		ranking_suppress(report, stacks, &ranking);
+	return text_export(file, report, input, stacks, &ranking, err);
+}
+
+/* Is what is ranked all that there is, in the order of growth? */
+static bool shows_all(const struct report *report, const struct export_input *input)
+{
+	const struct report_options *options = report->options;
+
+	return report->group.by == GROUP_SITE && site_filter_empty(&report->filter) &&
+	       !options->merge_processes && !options->min_growth && !report->suppressed.sites &&
+	       options->sort <= SORT_GROWTH && !input->differential;
 }
 
 /* The verdict counts the stacks that a person would see without any filter. */
@@ -191,11 +207,13 @@ static int text_write(FILE *file, const struct report *report, const struct expo
 	_cleanup_(profile_deinit) struct profile stacks = {0};
 	struct view_rest rest;
 
+	if (shows_all(report, input))
+		return text_export(file, report, input, input->profile, input->ranking, err);
 	if (report->frames == VIEW_ALL)
-		return verdict_write_text(file, report, input, input->whole, err);
+		return stacks_export(file, report, input, input->whole, err);
 	if (profile_view(input->whole, &options, &stacks, &rest, err))
 		return -ENOMEM;
-	return verdict_write_text(file, report, input, &stacks, err);
+	return stacks_export(file, report, input, &stacks, err);
 }
 
 static int format_write(FILE *file, const struct report *report, const struct export_input *input,

@@ -88,7 +88,9 @@ static int database_guard(sqlite3 *db)
 
 static int database_open(const char *plain, int flags, sqlite3 **db)
 {
-	int status = sqlite3_open_v2(plain, db, flags | SQLITE_OPEN_PRIVATECACHE, NULL);
+	/* one thread has it: no lock for each value that is read */
+	int status = sqlite3_open_v2(
+	    plain, db, flags | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOMUTEX, NULL);
 
 	return status ? status : database_guard(*db);
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# run.sh BUILD [SECTION...] - print the bench's table (sections: 'python', and see bench.c). The
+# run.sh BUILD [SECTION...] - print the bench's table (sections: 'python', 'report', and see bench.c). The
 # measured programs get a C library, a dynamic linker and a Python of their own: probes are put on
 # files, and nobody else's may be on these.
 set -eu
@@ -50,11 +50,14 @@ bench_python() {
 
 native=
 python=
+report=
 for section in "$@"; do
 	case $section in
 	python) python=1 ;;
+	report) report=1 ;;
 	*) native="$native $section" ;;
 	esac
 done
-[ -n "$python" ] && [ -z "$native" ] || bench_native $native
+[ -n "$python$report" ] && [ -z "$native" ] || bench_native $native
 [ -z "$python" ] && [ $# != 0 ] || bench_python
+[ -z "$report" ] && [ $# != 0 ] || "$build/bench/report" "$dir" "$build/seep"
