@@ -21,6 +21,7 @@
 #include "export/protobuf.h"
 #include "export/stacks.h"
 #include "export/texts.h"
+#include "profile/diff.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
@@ -72,6 +73,7 @@ enum { /* fields */
 
 #define PAGE_BYTES 4096
 #define NOTHING	   UINT32_MAX
+#define PIDS_MAX   16 /* in one label */
 
 /* Frames that are no frames of the profile. */
 #define FRAME_TRUNCATED (UINT32_MAX - 1)
@@ -293,6 +295,21 @@ static void label_write(struct pprof *pprof, const char *key, const char *value)
 	message_nested(&pprof->one, SAMPLE_LABEL, &pprof->nested);
 }
 
+/* pprof sums by each value of a label, so a site of several processes has one text for all. */
+static void pids_write(struct pprof *pprof, const struct profile_site *site)
+{
+	char value[(PIDS_MAX + 1) * sizeof("4194304,")];
+	int length = 0;
+
+	for (uint32_t i = 0; i < site->pid_count && i < PIDS_MAX; i++)
+		length += snprintf(value + length, sizeof(value) - length, "%s%d", i ? "," : "",
+				   (int)site->pids[i]);
+	if (site->pid_count > PIDS_MAX)
+		snprintf(value + length, sizeof(value) - length, ",...");
+	if (length)
+		label_write(pprof, site->pid_count > 1 ? "pids" : "pid", value);
+}
+
 static void pid_write(struct pprof *pprof, pid_t pid)
 {
 	char value[16];
@@ -306,13 +323,15 @@ static void labels_write(struct pprof *pprof, const struct ranked_site *ranked)
 	const struct profile_site *site = ranked->site;
 	const struct profile_process *process = &pprof->input->profile->processes[site->process];
 
-	for (uint32_t i = 0; site->pids && i < site->pid_count; i++)
-		pid_write(pprof, site->pids[i]);
-	if (!site->pids)
+	if (site->pids)
+		pids_write(pprof, site);
+	else
 		pid_write(pprof, process->pid);
 	label_write(pprof, "comm", process->comm);
 	label_write(pprof, "class", alloc_class_name(site->alloc_class));
-	if (!pprof->input->differential)
+	if (pprof->input->differential)
+		label_write(pprof, "change", site_change_name(site_change(ranked)));
+	else
 		label_write(pprof, "verdict", site_verdict_name(ranked->verdict));
 }
 
@@ -382,13 +401,26 @@ static void process_comments(struct pprof *pprof)
 	}
 }
 
+static void rest_comment(struct pprof *pprof, const char *what, const struct view_rest *rest)
+{
+	char buffer[UNITS_TEXT_MAX];
+
+	if (rest && rest->sites)
+		comment(pprof, "%s: %zu sites with growth %s", what, rest->sites,
+			units_format_growth(rest->growth_bytes, buffer));
+}
+
 static void comments_write(struct pprof *pprof)
 {
 	const struct profile *whole = pprof->input->whole;
-	const struct view_rest *rest = pprof->input->rest;
 	char buffer[UNITS_TEXT_MAX];
 
 	comment(pprof, "seep %s, Linux %s", whole->version, whole->kernel);
+	if (whole->diff)
+		comment(pprof, "growth: from %s@%s to %s@%s", whole->diff->a.path,
+			whole->diff->a.name, whole->diff->b.path, whole->diff->b.name);
+	if (whole->since)
+		comment(pprof, "since: %s", whole->since->name);
 	process_comments(pprof);
 	if (whole->sample_bytes > 1)
 		comment(pprof, "sampled: one block per %s on average, values are scaled up",
@@ -401,9 +433,8 @@ static void comments_write(struct pprof *pprof)
 			units_format_count(whole->unmatched_frees, buffer));
 	if (!whole->complete)
 		comment(pprof, "the recording ended early: its writer did not close it");
-	if (rest)
-		comment(pprof, "filtered out: %zu sites with growth %s", rest->sites,
-			units_format_growth(rest->growth_bytes, buffer));
+	rest_comment(pprof, "filtered out", pprof->input->rest);
+	rest_comment(pprof, "suppressed", pprof->input->suppressed);
 	if (export_count(pprof->input) < pprof->input->ranking->count)
 		comment(pprof, "left out: %zu sites after the first %zu",
 			pprof->input->ranking->count - export_count(pprof->input),

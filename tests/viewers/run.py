@@ -29,6 +29,7 @@ WORK = os.path.join(BUILD, "viewers")
 SEEP = os.path.join(BUILD, "seep")
 SPEEDSCOPE = "speedscope@1.25.0"
 RECORDINGS = ("demo", "sampled", "python", "hostile")
+DIFFERENCE = "difference"  # of two moments of one of them
 ENDINGS = ("json", "pb.gz", "speedscope.json", "dhat.json", "om", "folded")
 
 counts = collections.Counter()
@@ -125,15 +126,27 @@ def test_pprof_raw(name):
     expected = sorted((tuple(site[key] for key in PPROF_VALUES), locations_of(site))
                       for site in report(name, "json")["sites"])
     equal(pprof_samples(text), expected, "samples")
-    assert "inuse_space/bytes[dflt]" in text, text[:500]
+    shown = "growth_space" if name == DIFFERENCE else "inuse_space"
+    assert f"{shown}/bytes[dflt]" in text, text[:500]
 
 
 def test_pprof_labels(name):
     text = pprof("-raw", path_of(name, "pb.gz"))
     sites = report(name, "json")["sites"]
-    for key, label in (("pid", "pid"), ("class", "class"), ("verdict", "verdict")):
-        seen = collections.Counter(re.findall(rf"\b{label}:\[(\w+)\]", text))
-        equal(seen, collections.Counter(str(site[key]) for site in sites), label)
+    for key in ("pid", "class", "change" if name == DIFFERENCE else "verdict"):
+        seen = collections.Counter(re.findall(rf"\b{key}:\[(\w+)\]", text))
+        equal(seen, collections.Counter(str(site[key]) for site in sites), key)
+
+
+def test_pprof_merged(name):
+    """No label has more than there is."""
+    path = path_of(name, "merged.pb.gz")
+    run(SEEP, "report", "--merge-processes", "-o", path, path_of(name, "seep"))
+    tags = pprof("-tags", "-unit=B", path)
+    live = total(name, "live_bytes")
+    totals = dict(re.findall(r"^ *(\w+): Total ([\d.]+)B", tags, re.M))
+    equal(float(totals["class"]), float(live), "class")
+    assert all(float(value) <= live for value in totals.values()), totals
 
 
 def flat_values(text):
@@ -225,13 +238,15 @@ def test_speedscope_values(name):
     data = report(name, "speedscope.json")
     sites = report(name, "json")["sites"]
     profiles = {profile["name"]: profile for profile in data["profiles"]}
-    for key, face in (("growth_bytes", "growth"), ("live_bytes", "live"), ("alloc_bytes", "allocated"),
-                      ("growth_blocks", "growth in blocks"), ("live_blocks", "live blocks"),
-                      ("alloc_blocks", "allocated blocks")):
+    second, gone = (" in the second", "vanished") if name == DIFFERENCE else ("", "shrunk")
+    for key, face in (("growth_bytes", "growth"), ("live_bytes", "live" + second),
+                      ("alloc_bytes", "allocated" + second), ("growth_blocks", "growth in blocks"),
+                      ("live_blocks", "live blocks" + second),
+                      ("alloc_blocks", "allocated blocks" + second)):
         expected = [site[key] for site in sites if site[key] > 0]
         equal(profiles.get(face, {}).get("weights", []), expected, face)
     shrunk = [-site["growth_bytes"] for site in sites if site["growth_bytes"] < 0]
-    equal(profiles.get("shrunk", {}).get("weights", []), shrunk, "shrunk")
+    equal(profiles.get(gone, {}).get("weights", []), shrunk, gone)
     for profile in data["profiles"]:
         equal(profile["unit"], "none" if "blocks" in profile["name"] else "bytes", "unit")
         equal(profile["endValue"], sum(profile["weights"]), "endValue")
@@ -247,13 +262,17 @@ def test_dhat(name):
     viewer = debian_file("valgrind", "/usr/libexec/valgrind/dh_view.js")
     seen = json.loads(run(program("node"), os.path.join(HERE, "dhat.js"), viewer,
                           path_of(name, "dhat.json")))
+    assert seen["drawn"], "the viewer shows no tree"
+    equal(sum(seen["leaves"]), seen["total_bytes"], "leaves")
+    if name == DIFFERENCE:
+        grown = [site for site in report(name, "json")["sites"] if site["growth_bytes"] > 0]
+        equal(seen["total_bytes"], sum(site["growth_bytes"] for site in grown), "growth")
+        equal(seen["total_blocks"], sum(site["growth_blocks"] for site in grown), "blocks")
+        return
     for key, value in (("total_bytes", "alloc_bytes"), ("total_blocks", "alloc_blocks"),
                        ("end_bytes", "live_bytes"), ("end_blocks", "live_blocks")):
         equal(seen[key], total(name, value), key)
-    equal(seen["mode"], "heap", "mode")
-    assert seen["drawn"], "the viewer shows no tree"
     assert seen["peak_bytes"] >= seen["end_bytes"], "the peak is below the end"
-    equal(sum(seen["leaves"]), seen["total_bytes"], "leaves")
 
 
 # ---- OpenMetrics ---------------------------------------------------------------------------------
@@ -318,6 +337,32 @@ def test_flamegraph_diff(name):
     equal(columns, [pair for pair in expected if any(pair)], "columns")
 
 
+# ---- the command line ----------------------------------------------------------------------------
+
+
+def refused(name, *options):
+    """The error of a report that must not be written."""
+    result = subprocess.run([SEEP, "report", *options, path_of(name, "seep")], capture_output=True,
+                            text=True)
+    assert result.returncode in (1, 2) and not result.stdout, f"{options}: {result}"
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def test_what_makes_no_sense_is_refused(name):
+    assert "sums of all sites" in refused(name, "--format", "openmetrics", "-n", "3")
+    assert "sums of all sites" in refused(name, "-o", path_of(name, "om"), "--merge-processes")
+    assert "No space left" in refused(name, "--format", "pprof", "-o", "/dev/full")
+    assert "cannot create" in refused(name, "-o", "/nowhere/x.pb.gz")
+    terminal, other = os.openpty()
+    result = subprocess.run([SEEP, "report", "--format", "pprof", path_of(name, "seep")],
+                            stdout=other, stderr=subprocess.PIPE, text=True)
+    os.close(terminal)
+    os.close(other)
+    equal(result.returncode, 2, "status")
+    assert "not for terminals" in result.stderr, result.stderr
+
+
 # ---- all of it -----------------------------------------------------------------------------------
 
 
@@ -331,6 +376,11 @@ def write_all():
             run(SEEP, "report", "--native", "-o", path_of(name, ending), path_of(name, "seep"))
         run(SEEP, "report", "--native", "--format", "folded", "--value", "diff", "-o",
             path_of(name, "diff.folded"), path_of(name, "seep"))
+    moments = path_of("python", "seep") + "@20s", path_of("python", "seep")
+    for ending in ENDINGS:
+        run(SEEP, "diff", "--native", "-o", path_of(DIFFERENCE, ending), *moments)
+    run(SEEP, "diff", "--native", "--format", "folded", "--value", "diff", "-o",
+        path_of(DIFFERENCE, "diff.folded"), *moments)
 
 
 def check(test, name):
@@ -350,8 +400,10 @@ def main():
     tests = [test for test in globals().values() if getattr(test, "__name__", "").startswith("test_")]
     for test in tests:
         before = counts["failed"] + counts["skipped"]
-        for name in RECORDINGS:
-            check(test, name)
+        for name in RECORDINGS + (DIFFERENCE,):
+            if name != DIFFERENCE or test not in (test_pprof_diff_base, test_pprof_merged,
+                                                   test_what_makes_no_sense_is_refused):
+                check(test, name)  # these begin with a recording
         if counts["failed"] + counts["skipped"] == before:
             print(f"ok   {test.__name__[5:]}")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
