@@ -661,7 +661,8 @@ static int add_asyncio(struct verdict *verdict, const struct reading *reading)
 /* ---- of two moments -----------------------------------------------------------------------------
  */
 
-/* "12.1 MiB in after.seep@end", with " (30s, 413 KiB/s, sampled)" where the two differ in that. */
+/* "12.1 MiB at mark1 (after 12s)"; of two recordings "12.1 MiB in after.seep@30s", with
+ * " (30s, 413 KiB/s, sampled)" where they differ in that. */
 static void say_moment(struct line *line, const char *before, const struct profile_diff *diff,
 		       const struct profile_moment *moment)
 {
@@ -669,8 +670,16 @@ static void say_moment(struct line *line, const char *before, const struct profi
 	char buffer[UNITS_TEXT_MAX];
 	const char *open = " (";
 
-	say(line, "%s%s in %s@%s", before, units_format_bytes(moment->live_bytes, buffer),
-	    moment->path, moment->name);
+	say(line, "%s%s", before, units_format_bytes(moment->live_bytes, buffer));
+	if (diff->one_recording) {
+		say(line, " at %s", moment->name);
+		say_duration(line, " (after ", moment->time_ns / (double)NS_PER_S);
+		say(line, ")");
+		return;
+	}
+	say(line, " in %s", moment->path);
+	if (strcmp(moment->name, "end") != 0)
+		say(line, "@%s", moment->name);
 	if (diff_lengths_differ(diff)) {
 		say_duration(line, open, seconds);
 		say(line, ", %s/s",
@@ -725,8 +734,8 @@ static int add_difference(struct verdict *verdict, const struct reading *reading
 		}
 	}
 	say_live_heap(&line, &sum);
-	say_moment(&line, ": ", diff, &diff->a);
-	say_moment(&line, ", ", diff, &diff->b);
+	say_moment(&line, ": from ", diff, &diff->a);
+	say_moment(&line, " to ", diff, &diff->b);
 	say_changes(&line, reading->ranking);
 	return finish(verdict, TONE_ANSWER, &line);
 }
@@ -739,7 +748,7 @@ static int add_difference_of_rss(struct verdict *verdict, const struct profile_d
 	if (!diff->a.rss_bytes || !diff->b.rss_bytes)
 		return 0;
 	say_growth(&line, "RSS ", difference(diff->b.rss_bytes, diff->a.rss_bytes));
-	say(&line, ": %s, %s", units_format_bytes(diff->a.rss_bytes, a),
+	say(&line, ": from %s to %s", units_format_bytes(diff->a.rss_bytes, a),
 	    units_format_bytes(diff->b.rss_bytes, b));
 	return finish(verdict, TONE_ANSWER, &line);
 }
