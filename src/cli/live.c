@@ -29,7 +29,7 @@
 #define SAMPLE_BYTES_MAX   (1ULL << 27)	    /* beyond that nothing is left to save (sample.bpf.h) */
 #define FEW_CPU_NS	   (20 * NS_PER_MS) /* less CPU time than this says nothing about slowdown */
 
-/* ---- options ----------------------------------------------------------------------------------- */
+/* ---- options -------------------------------------------------------------------------------- */
 
 int live_options_check(const struct live_options *options, struct err *err)
 {
@@ -49,7 +49,7 @@ int live_options_check(const struct live_options *options, struct err *err)
 	return 0;
 }
 
-/* ---- building up ------------------------------------------------------------------------------- */
+/* ---- building up ---------------------------------------------------------------------------- */
 
 /* COMM may hold anything but NUL; a file name should not. */
 static void default_path(struct live *live, const struct process_info *info)
@@ -264,7 +264,7 @@ static int open_loop(struct live *live, struct err *err)
 	return 0;
 }
 
-/* ---- overhead ------------------------------------------------------------------------------------------- */
+/* ---- overhead ------------------------------------------------------------------------------- */
 
 /* "42 %", or "over 1000 %" where more cannot be told. */
 const char *live_slowdown_text(const struct live *live, char text[UNITS_TEXT_MAX])
@@ -341,7 +341,7 @@ static void account_overhead(struct live *live, uint64_t now_ns, bool last)
 		limit_overhead(live);
 }
 
-/* ---- the loop --------------------------------------------------------------------------------------------- */
+/* ---- the loop ------------------------------------------------------------------------------- */
 
 uint64_t live_stage_end_ns(const struct live *live)
 {
@@ -374,8 +374,8 @@ static void plan_snapshot(struct live *live)
 	live->next_snapshot_ns = now_ns + step - now_ns % step;
 }
 
-/* What is due: a mark, else the next of the regular snapshots. While the file is being read, nothing
- * is lost: the next tick tries again. */
+/* What is due: a mark, else the next of the regular snapshots. While the file is being read,
+ * nothing is lost: the next tick tries again. */
 static int write_snapshot(struct live *live, struct err *err)
 {
 	bool marked = live->mark_wanted;
@@ -494,7 +494,7 @@ static int loop_run(struct live *live, struct err *err)
 	return status;
 }
 
-/* ---- from begin to end --------------------------------------------------------------------------------------- */
+/* ---- from begin to end ---------------------------------------------------------------------- */
 
 static int start_all(struct live *live, struct err *err)
 {

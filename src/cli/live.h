@@ -91,7 +91,7 @@ void live_init(struct live *live, const struct live_options *options,
 	       const struct live_hooks *hooks);
 void live_deinit(struct live *live);
 
-/* Call tick also whenever 'fd' is readable; it stays the caller's. Between live_start and live_run. */
+/* Call tick also whenever 'fd', which stays the caller's, is readable. Between start and run. */
 int live_wake_on(struct live *live, int fd, struct err *err);
 
 /* Each returns an exit status (verb.h). */

@@ -61,8 +61,7 @@ static void top_help(void)
 	    "a moment; / filters; ? help; q or Ctrl-C quits, and the recording stays.\n");
 }
 
-/* ---- messages -----------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 /* Any thread may have something to say, and log.h knows of no context. */
 static struct {
@@ -110,8 +109,7 @@ static void lines_end(void)
 	pthread_mutex_unlock(&said.lock);
 }
 
-/* ---- what the recording tells -------------------------------------------------------------------
- */
+/* ---- what the recording tells --------------------------------------------------------------- */
 
 struct top {
 	struct tui *tui; /* NULL before the recording runs, and after */
@@ -187,8 +185,7 @@ static void on_resized(void *context)
 		tui_resized(top->tui);
 }
 
-/* ---- from begin to end --------------------------------------------------------------------------
- */
+/* ---- from begin to end ---------------------------------------------------------------------- */
 
 static int top_watch(struct top *top, struct err *err)
 {

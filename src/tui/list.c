@@ -31,8 +31,7 @@ const char *list_by_name(enum group_by by)
 	return names[by];
 }
 
-/* ---- loading ------------------------------------------------------------------------------------
- */
+/* ---- loading -------------------------------------------------------------------------------- */
 
 static void ranking_drop(struct ranking *ranking)
 {
@@ -104,8 +103,7 @@ int list_load(struct list *list, const char *path, struct err *err)
 	return 0;
 }
 
-/* ---- names --------------------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 char *list_place(const struct profile_frame *frame)
 {
@@ -194,8 +192,7 @@ ssize_t list_find(const struct list *list, uint64_t key)
 	return -1;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------
- */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 static double sort_value(const struct ranked_site *ranked, enum list_sort sort)
 {
@@ -293,8 +290,7 @@ int list_arrange(struct list *list, const struct list_options *options, struct e
 	return 0;
 }
 
-/* ---- what is behind a row -----------------------------------------------------------------------
- */
+/* ---- what is behind a row ------------------------------------------------------------------- */
 
 /* Texts of a view and of its groups are the same pointers. */
 static bool group_has(const struct list *list, const struct profile_site *group,

@@ -47,8 +47,7 @@ static struct {
 	volatile bool open;
 } terminal;
 
-/* ---- life cycle ---------------------------------------------------------------------------------
- */
+/* ---- life cycle ----------------------------------------------------------------------------- */
 
 /* Add what terminfo(5) has under this name; -1 is for what no terminal has. */
 static void restore_add(const char *name)
@@ -181,8 +180,7 @@ uint32_t screen_key(void)
 	}
 }
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ----------------------------------------------------------------------------------- */
 
 static int color_attribute(enum color color)
 {
@@ -287,8 +285,7 @@ static char *name_fit(const char *name, const char *place, size_t width)
 	return cell;
 }
 
-/* ---- the header ---------------------------------------------------------------------------------
- */
+/* ---- the header ----------------------------------------------------------------------------- */
 
 static void head_draw(const struct screen_figures *figures)
 {
@@ -367,8 +364,7 @@ static void state_draw(const struct screen_view *view)
 	attrset(0);
 }
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 enum field {
 	FIELD_GROWTH,
@@ -584,8 +580,7 @@ static void table_draw(struct screen_view *view, int rows)
 				  : "nothing allocated since the recording began is still alive");
 }
 
-/* ---- the stack ----------------------------------------------------------------------------------
- */
+/* ---- the stack ------------------------------------------------------------------------------ */
 
 static void stack_title(const struct screen_view *view, int line, const struct profile_site *site,
 			size_t stack_count)
@@ -640,8 +635,7 @@ static void stack_draw(struct screen_view *view, int line, int rows)
 	}
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------
- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 static void help_draw(int rows)
 {

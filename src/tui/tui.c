@@ -19,9 +19,9 @@
 #include "base/thread.h"
 #include "base/units.h"
 
-#define STACK_BYTES	(1 << 20)
-#define REDRAW_MS	500 /* the figures of the header */
-#define RESTS_PER_LOAD	4   /* after a load of 1 s it rests 4 s: a fifth of a core */
+#define STACK_BYTES	(8 << 20) /* as the main thread has, which ranks in seep report */
+#define REDRAW_MS	500	  /* the figures of the header */
+#define RESTS_PER_LOAD	4	  /* after a load of 1 s it rests 4 s: a fifth of a core */
 #define MESSAGE_SECONDS 8
 #define FILE_WAIT_S	30 /* longer than reading any recording takes */
 #define STOP_WAIT_S	3
@@ -29,25 +29,27 @@
 #define MESSAGE_MAX	256
 
 struct tui {
-	pthread_t thread;
+	pthread_t drawer; /* draws and takes keys */
+	pthread_t loader; /* reads the file and ranks, which may take seconds */
 	char *path;
-	int wake_fd;	/* for the thread */
+	int wake_fd;	/* for the drawer */
 	int command_fd; /* for the recording */
 
 	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t file_free;
+	pthread_cond_t file_free, work;
 	struct screen_figures figures;
 	char message[MESSAGE_MAX];
 	uint64_t message_ns;
 	unsigned int commands;
-	bool reading, writing; /* the file; never both */
-	bool written;	       /* since it was read */
-	bool resized, stopping;
+	struct list_options wanted; /* as the drawer will arrange them */
+	struct list *fresh;	    /* loaded, and not taken yet */
+	bool reading, writing;	    /* the file; never both */
+	bool written;		    /* since it was read */
+	bool paused, resized, stopping;
 
-	/* of the thread alone */
+	/* of the drawer alone */
 	struct screen_view view;
-	struct list list;
-	uint64_t next_load_ns;
+	struct list *list;
 	uint64_t selected_key; /* of the row that the selection follows */
 	bool follows;	       /* false: it stays in the first row */
 	char shown_message[MESSAGE_MAX];
@@ -61,8 +63,7 @@ static uint64_t now_ns(void)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* ---- the recording's side -----------------------------------------------------------------------
- */
+/* ---- the recording's side ------------------------------------------------------------------- */
 
 static void ring(int fd)
 {
@@ -143,71 +144,154 @@ void tui_file_give(struct tui *tui)
 	pthread_mutex_lock(&tui->lock);
 	tui->writing = false;
 	tui->written = true;
+	pthread_cond_signal(&tui->work);
 	pthread_mutex_unlock(&tui->lock);
-	ring(tui->wake_fd);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- the loader ----------------------------------------------------------------------------- */
 
+static void list_drop(struct list *list)
+{
+	if (list)
+		list_free(list);
+	free(list);
+}
+
+/* Wait for something new in the file. Returns false when it is time to end. */
 static bool reading_begin(struct tui *tui)
 {
 	bool begun;
 
 	pthread_mutex_lock(&tui->lock);
-	begun = tui->written && !tui->writing && !tui->stopping;
-	if (begun) {
-		tui->reading = true;
+	while (!tui->stopping && (!tui->written || tui->writing || tui->paused))
+		pthread_cond_wait(&tui->work, &tui->lock);
+	begun = !tui->stopping;
+	tui->reading = begun;
+	if (begun)
 		tui->written = false;
-	}
 	pthread_mutex_unlock(&tui->lock);
 	return begun;
 }
 
-static void reading_end(struct tui *tui)
+static void reading_end(struct tui *tui, struct list_options *options)
 {
 	pthread_mutex_lock(&tui->lock);
 	tui->reading = false;
+	*options = tui->wanted;
 	pthread_cond_broadcast(&tui->file_free);
 	pthread_mutex_unlock(&tui->lock);
 }
 
-/* The selection stays on its row, wherever that has gone. */
-static void rows_arrange(struct tui *tui)
+static void fresh_give(struct tui *tui, struct list *list)
 {
-	struct err err = {0};
-	ssize_t row;
+	struct list *before;
 
-	if (!tui->list.loaded)
-		return;
-	if (list_arrange(&tui->list, &tui->view.options, &err)) {
-		tui_message(tui, err.text);
+	pthread_mutex_lock(&tui->lock);
+	before = tui->fresh;
+	tui->fresh = list;
+	pthread_mutex_unlock(&tui->lock);
+	list_drop(before);
+	ring(tui->wake_fd);
+}
+
+static void load_once(struct tui *tui)
+{
+	struct list *list = calloc(1, sizeof(*list));
+	struct list_options options;
+	struct err err = {0};
+	int status =
+	    list ? list_load(list, tui->path, &err) : err_set(&err, ENOMEM, "out of memory");
+
+	reading_end(tui, &options);
+	if (!status)
+		status = list_arrange(list, &options, &err);
+	if (!status) {
+		fresh_give(tui, list);
 		return;
 	}
-	row = tui->follows ? list_find(&tui->list, tui->selected_key) : 0;
+	list_drop(list);
+	tui_message(tui, err.text);
+}
+
+/* Returns false when it is time to end. */
+static bool load_rest(struct tui *tui, uint64_t rest_ns)
+{
+	struct timespec until;
+	bool stopping;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += rest_ns % NS_PER_S;
+	until.tv_sec += rest_ns / NS_PER_S + until.tv_nsec / NS_PER_S;
+	until.tv_nsec %= NS_PER_S;
+	pthread_mutex_lock(&tui->lock);
+	while (!tui->stopping && pthread_cond_timedwait(&tui->work, &tui->lock, &until) == 0)
+		;
+	stopping = tui->stopping;
+	pthread_mutex_unlock(&tui->lock);
+	return !stopping;
+}
+
+static void *loader_run(void *context)
+{
+	struct tui *tui = context;
+
+	setpriority(PRIO_PROCESS, gettid(), NICENESS); /* of this thread: setpriority(2), NOTES */
+	while (reading_begin(tui)) {
+		uint64_t begin = now_ns();
+
+		load_once(tui);
+		if (!load_rest(tui, RESTS_PER_LOAD * (now_ns() - begin)))
+			break;
+	}
+	return NULL;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/* The selection stays on its row, wherever that has gone. */
+static void selection_find(struct tui *tui)
+{
+	ssize_t row = tui->follows ? list_find(tui->list, tui->selected_key) : 0;
+
 	if (row >= 0)
 		tui->view.selected = row;
 }
 
-static void rows_load(struct tui *tui)
+/* Take what was loaded. */
+static void fresh_take(struct tui *tui)
 {
+	struct list *fresh = NULL;
 	struct err err = {0};
-	uint64_t begin = now_ns();
-	int status;
 
-	if (tui->view.paused || begin < tui->next_load_ns || !reading_begin(tui))
+	pthread_mutex_lock(&tui->lock);
+	if (!tui->paused)
+		fresh = TAKE_PTR(tui->fresh);
+	pthread_mutex_unlock(&tui->lock);
+	if (!fresh)
 		return;
-	status = list_load(&tui->list, tui->path, &err);
-	reading_end(tui);
-	if (status)
+	list_drop(tui->list);
+	tui->list = fresh;
+	tui->view.list = fresh;
+	if (list_arrange(fresh, &tui->view.options, &err)) /* the options may have changed */
 		tui_message(tui, err.text);
-	else
-		rows_arrange(tui);
-	tui->next_load_ns = now_ns() + RESTS_PER_LOAD * (now_ns() - begin);
+	selection_find(tui);
 }
 
-/* ---- keys ---------------------------------------------------------------------------------------
- */
+/* What other rows, or another order, begin with. */
+static void rows_change(struct tui *tui)
+{
+	struct err err = {0};
+
+	pthread_mutex_lock(&tui->lock);
+	tui->wanted = tui->view.options;
+	pthread_mutex_unlock(&tui->lock);
+	tui->follows = false;
+	tui->view.selected = tui->view.first = tui->view.stack_first = 0;
+	if (tui->list->loaded && list_arrange(tui->list, &tui->view.options, &err))
+		tui_message(tui, err.text);
+}
+
+/* ---- keys ----------------------------------------------------------------------------------- */
 
 static void command_send(struct tui *tui, enum tui_command command)
 {
@@ -219,14 +303,14 @@ static void command_send(struct tui *tui, enum tui_command command)
 
 static void row_select(struct tui *tui, size_t row)
 {
-	if (!tui->list.count)
+	if (!tui->list->count)
 		return;
-	if (row >= tui->list.count)
-		row = tui->list.count - 1;
+	if (row >= tui->list->count)
+		row = tui->list->count - 1;
 	tui->view.selected = row;
 	tui->view.stack_first = 0;
 	tui->follows = row > 0;
-	tui->selected_key = list_key(&tui->list, row);
+	tui->selected_key = list_key(tui->list, row);
 }
 
 static void row_move(struct tui *tui, size_t rows, bool down)
@@ -234,14 +318,6 @@ static void row_move(struct tui *tui, size_t rows, bool down)
 	size_t selected = tui->view.selected;
 
 	row_select(tui, down ? selected + rows : selected > rows ? selected - rows : 0);
-}
-
-/* What other rows, or another order, begin with. */
-static void rows_change(struct tui *tui)
-{
-	tui->follows = false;
-	tui->view.selected = tui->view.first = tui->view.stack_first = 0;
-	rows_arrange(tui);
 }
 
 static void class_next(struct tui *tui)
@@ -321,7 +397,10 @@ static void edit_key(struct tui *tui, uint32_t key)
 static void pause_switch(struct tui *tui)
 {
 	tui->view.paused = !tui->view.paused;
-	tui->next_load_ns = 0;
+	pthread_mutex_lock(&tui->lock);
+	tui->paused = tui->view.paused;
+	pthread_cond_signal(&tui->work);
+	pthread_mutex_unlock(&tui->lock);
 }
 
 static void filter_drop(struct tui *tui)
@@ -420,8 +499,7 @@ static void keys_take(struct tui *tui)
 	}
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------
- */
+/* ---- the drawer ----------------------------------------------------------------------------- */
 
 /* Copies what the recording tells. Returns false when it is time to end. */
 static bool news_take(struct tui *tui)
@@ -442,27 +520,14 @@ static bool news_take(struct tui *tui)
 	return !stopping;
 }
 
-static bool is_stopping(struct tui *tui)
-{
-	bool stopping;
-
-	pthread_mutex_lock(&tui->lock);
-	stopping = tui->stopping;
-	pthread_mutex_unlock(&tui->lock);
-	return stopping;
-}
-
-static void *thread_run(void *context)
+static void *drawer_run(void *context)
 {
 	struct tui *tui = context;
 
-	setpriority(PRIO_PROCESS, gettid(), NICENESS); /* of this thread: setpriority(2), NOTES */
 	while (news_take(tui)) {
 		struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {tui->wake_fd, POLLIN, 0}};
 
-		rows_load(tui);
-		if (is_stopping(tui)) /* the terminal may not be ours any more */
-			break;
+		fresh_take(tui);
 		screen_draw(&tui->view);
 		poll(fds, ARRAY_LEN(fds), REDRAW_MS);
 		if (fds[1].revents)
@@ -476,8 +541,7 @@ static void *thread_run(void *context)
 	return NULL;
 }
 
-/* ---- begin and end ------------------------------------------------------------------------------
- */
+/* ---- begin and end -------------------------------------------------------------------------- */
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
 
@@ -499,11 +563,13 @@ static void signals_set(bool ours)
 
 static void tui_free(struct tui *tui)
 {
-	list_free(&tui->list);
+	list_drop(tui->list);
+	list_drop(tui->fresh);
 	close_fd(&tui->wake_fd);
 	close_fd(&tui->command_fd);
 	pthread_mutex_destroy(&tui->lock);
 	pthread_cond_destroy(&tui->file_free);
+	pthread_cond_destroy(&tui->work);
 	free(tui->path);
 	free(tui);
 }
@@ -516,18 +582,43 @@ static struct tui *tui_new(const char *path)
 		return NULL;
 	pthread_mutex_init(&tui->lock, NULL);
 	pthread_cond_init(&tui->file_free, NULL);
+	pthread_cond_init(&tui->work, NULL);
 	tui->path = strdup(path);
 	tui->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	tui->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	tui->view.list = &tui->list;
+	tui->list = calloc(1, sizeof(*tui->list)); /* of nothing yet */
+	tui->view.list = tui->list;
 	tui->view.message = tui->shown_message;
 	tui->view.options.alloc_class = CLASS_COUNT;
 	tui->view.stack_shown = true;
-	tui->list.shown = &tui->list.view;
-	if (tui->path && tui->wake_fd >= 0 && tui->command_fd >= 0)
+	tui->wanted = tui->view.options;
+	if (tui->path && tui->list && tui->wake_fd >= 0 && tui->command_fd >= 0)
 		return tui;
 	tui_free(tui);
 	return NULL;
+}
+
+static void threads_ask_to_end(struct tui *tui)
+{
+	pthread_mutex_lock(&tui->lock);
+	tui->stopping = true;
+	pthread_cond_broadcast(&tui->work);
+	pthread_mutex_unlock(&tui->lock);
+	ring(tui->wake_fd);
+}
+
+static int threads_start(struct tui *tui, struct err *err)
+{
+	int status = thread_start(&tui->loader, STACK_BYTES, loader_run, tui);
+
+	if (!status) {
+		status = thread_start(&tui->drawer, STACK_BYTES, drawer_run, tui);
+		if (status) {
+			threads_ask_to_end(tui);
+			pthread_join(tui->loader, NULL);
+		}
+	}
+	return status ? err_set(err, -status, "cannot start a thread: %s", strerror(-status)) : 0;
 }
 
 int tui_start(const char *path, struct tui **tui, struct err *err)
@@ -540,11 +631,9 @@ int tui_start(const char *path, struct tui **tui, struct err *err)
 	signals_set(true);
 	status = screen_open(err);
 	if (!status) {
-		status = thread_start(&new->thread, STACK_BYTES, thread_run, new);
-		if (status) {
+		status = threads_start(new, err);
+		if (status)
 			screen_close();
-			err_set(err, -status, "cannot start a thread: %s", strerror(-status));
-		}
 	}
 	if (status) {
 		signals_set(false);
@@ -555,24 +644,29 @@ int tui_start(const char *path, struct tui **tui, struct err *err)
 	return 0;
 }
 
-void tui_stop(struct tui *tui)
+static bool thread_ends(pthread_t thread)
 {
 	struct timespec until;
 
-	if (!tui)
-		return;
-	pthread_mutex_lock(&tui->lock);
-	tui->stopping = true;
-	pthread_mutex_unlock(&tui->lock);
-	ring(tui->wake_fd);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += STOP_WAIT_S;
-	if (pthread_timedjoin_np(tui->thread, NULL, &until)) {
-		screen_restore(); /* it hangs in a write to the terminal */
-		signals_set(false);
+	return !pthread_timedjoin_np(thread, NULL, &until);
+}
+
+void tui_stop(struct tui *tui)
+{
+	bool drawer_ended, loader_ended;
+
+	if (!tui)
 		return;
-	}
-	screen_close();
+	threads_ask_to_end(tui);
+	drawer_ended = thread_ends(tui->drawer);
+	if (drawer_ended)
+		screen_close();
+	else
+		screen_restore(); /* it hangs in a write to the terminal */
 	signals_set(false);
-	tui_free(tui);
+	loader_ended = thread_ends(tui->loader);
+	if (drawer_ended && loader_ended)
+		tui_free(tui); /* else it stays theirs until the process ends */
 }
