@@ -45,6 +45,7 @@ computing_lane()
 {
 	part "layers" tests/layers.sh
 	part "documentation" tests/docs.sh "$BUILD"
+	part "JSON schema" /usr/bin/python3 -B tests/schema.py "$BUILD"
 	part "unit tests" make --no-print-directory -j"$(nproc)" BUILD="$BUILD" unit
 	part "viewers of other tools" tests/viewers/run.py "$BUILD"
 	part "Python: lines" tests/python-lines.sh "$BUILD"

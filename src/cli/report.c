@@ -91,7 +91,7 @@ static const struct opt report_rows[] = {
     {0, "suppressions", OPT_TEXTS, "FILE", NULL, FIELD(suppressions),
      "no sites that a line leak:PATTERN of it matches (LeakSanitizer's)"},
     {0, "no-suppressions", OPT_FLAG, NULL, NULL, FIELD(no_suppressions),
-     "suppress nothing, not even what is known to be kept (imports, caches of re, ...)"},
+     "suppress nothing, not even what is known to be kept"},
     {0, "since", OPT_TEXT, "MOMENT", NULL, FIELD(since),
      "only what was allocated since: mark1, mark2, ... or a TIME"},
     {0, "sort", OPT_CHOICE, "auto|growth|live|alloc", "auto", FIELD(sort),

@@ -68,7 +68,7 @@ static char *render_as(const struct profile *whole, const struct render *how)
 	assert_int_equal(ranking_build(&stacks, &options, &all, NULL), 0);
 	assert_int_equal(ranking_build(input.profile, &options, &ranking, NULL), 0);
 	assert_int_equal(verdict_build(&stacks, &all, &verdict, NULL), 0);
-	if (how->group.by == GROUP_SITE) {
+	if (how->group.by == GROUP_SITE || how->format == JSON) {
 		assert_int_equal(culprits_find(&stacks, &all, &culprits, NULL), 0);
 		input.culprits = &culprits;
 	}
