@@ -353,6 +353,29 @@ static void a_recording_without_sites_can_be_written(void **state)
 	profile_deinit(&profile);
 }
 
+/* An inlined function whose caller a view has left out stands before another instruction. */
+static void only_what_is_inlined_shares_a_location(void **state)
+{
+	struct profile profile;
+	struct written text;
+
+	demo_write(test_path("inlined.seep"), false);
+	test_load(test_path("inlined.seep"), &profile);
+	profile.site_count = 1;
+	profile.sites[0] = profile.sites[1]; /* operator new, Cache::insert in Server::handle, main */
+	assert_int_equal(profile.sites[0].frame_count, 4);
+	text = pprof_print(write_as(&profile, export_pprof));
+	assert_non_null(strstr(text.bytes, " sample { location 1 2 3 value "));
+	free(text.bytes);
+	for (uint32_t i = 0; i < profile.frame_count; i++)
+		if (!profile.frames[i].inlined && profile.frames[i].offset == 0x1200)
+			profile.frames[i].offset = 0x1201;
+	text = pprof_print(write_as(&profile, export_pprof));
+	assert_non_null(strstr(text.bytes, " sample { location 1 2 3 4 value "));
+	free(text.bytes);
+	profile_deinit(&profile);
+}
+
 /* ---- hostile names ------------------------------------------------------------------------------
  */
 
@@ -805,6 +828,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(files_look_as_they_did),
 	    cmocka_unit_test(a_recording_without_sites_can_be_written),
+	    cmocka_unit_test(only_what_is_inlined_shares_a_location),
 	    cmocka_unit_test(hostile_names_survive_in_pprof),
 	    cmocka_unit_test(hostile_names_survive_in_speedscope_and_dhat),
 	    cmocka_unit_test(hostile_names_survive_in_openmetrics),
