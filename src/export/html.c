@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "base/vec.h"
 #include "export/utf8.h"
+#include "profile/culprit.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
@@ -41,6 +42,7 @@ struct page {
 	uint32_t *row_of;	/* by site: index into view.sites */
 	uint32_t *rank_of;	/* by site of 'view': index into rows.items */
 	struct ranking rows;
+	struct culprits culprits; /* of the rows */
 	uint32_t *kept;		/* snapshots in the file, ascending */
 	uint32_t kept_count;
 	struct arena *arena;
@@ -480,6 +482,22 @@ static void sites_write(const struct page *page)
 	putc(']', out);
 }
 
+/* Each: its frame, its share of what goes on growing, sites below, and what they grew by. */
+static void culprits_write(const struct page *page)
+{
+	FILE *out = page->out;
+
+	fputs(",\n\"culprits\":[", out);
+	for (size_t i = 0; i < page->culprits.count; i++) {
+		const struct culprit *culprit = &page->culprits.items[i];
+
+		fprintf(out, "%s[%u,%.9g,%u,%lld]", i ? "," : "",
+			page->sites.frame_count + culprit_frame(culprit), culprit->share,
+			culprit->site_count, whole(culprit->growth_bytes));
+	}
+	putc(']', out);
+}
+
 static void data_write(struct page *page)
 {
 	head_write(page);
@@ -490,6 +508,7 @@ static void data_write(struct page *page)
 	losses_write(page);
 	frames_write(page);
 	sites_write(page);
+	culprits_write(page);
 	names_write(page->out, "texts", page->texts.items, page->texts.count);
 	fputs("}\n", page->out);
 }
@@ -543,6 +562,9 @@ static bool rows_take(struct page *page)
 
 	if (profile_view(&page->sites, &options, &page->view, &rest, &err) ||
 	    ranking_build(&page->view, &order, &page->rows, &err))
+		return false;
+	if (!page->input->differential &&
+	    culprits_find(&page->view, &page->rows, &page->culprits, &err))
 		return false;
 	page->rank_of = arena_array(page->arena, uint32_t, page->view.site_count + 1UL);
 	for (size_t i = 0; page->rank_of && i < page->rows.count; i++)
@@ -601,6 +623,7 @@ int export_html(FILE *out, const struct export_input *input)
 	else
 		page.failed = true;
 	verdict_free(&page.verdict);
+	culprits_free(&page.culprits);
 	ranking_free(&page.rows);
 	profile_deinit(&page.view);
 	table_free(page.text_ids);

@@ -34,9 +34,9 @@ class Recording:
         self.put("recording", id=1, version="0.1.0", kernel="6.18.44", host="alder", sample_bytes=sample_bytes,
                  start_unix_ns=1700000000 * SECOND, interval_ns=self.step_ns, settle_ns=0,
                  duration_ns=seconds * SECOND, ns_per_hit=613.0, hits=1000003, cpu_percent=1.02, complete=1)
-        self.put("epoch", age=0, start_ns=0)
-        for age in range(1, 7):
-            self.put("epoch", age=age, start_ns=(1 << (age - 1)) * SECOND)
+        self.epochs = [0, 1, 2, 4, 8, 20, 40]  # seconds; the last two are the marks of service()
+        for age, start in enumerate(self.epochs):
+            self.put("epoch", age=age, start_ns=start * SECOND)
 
     def put(self, table, **columns):
         self.db.execute("INSERT INTO %s (%s) VALUES (%s)" % (
@@ -102,6 +102,17 @@ class Recording:
             " VALUES (?, ?, ?, ?, ?, ?)",
             ((site, age, blocks * size, blocks, freed * size, freed) for age, (blocks, freed) in enumerate(rows)))
 
+    def ages_of(self, allocated, freed):
+        """Rows for ages(), from blocks allocated as of each snapshot; the oldest are freed first."""
+        rows = []
+        for start, end in zip(self.epochs, self.epochs[1:] + [10**6]):
+            at = [min(self.snapshots - 1, time * SECOND // self.step_ns) for time in (start, end)]
+            born = allocated[at[1]] - (allocated[at[0]] if start else 0)
+            gone = min(born, freed)
+            freed -= gone
+            rows.append((born, gone))
+        return rows
+
     def event(self, seconds, kind, text):
         self.put("event", time_ns=seconds * SECOND, kind_text=self.text(kind), text_text=self.text(text))
 
@@ -134,7 +145,13 @@ def service(path):
     start = native("_start", None, 0, "/usr/bin/python3.11", internal=True)
     root = [py("<module>", "/srv/shop.py", 97), evaluate, start]
     handle = py("Handler.get", "/srv/shop.py", 17)
+    basket = py("Basket.add", "/srv/basket.py", 31)
     sites = [
+        # one item, two blocks
+        (0, PYTHON, [resize, evaluate, py("Item.__init__", "/srv/basket.py", 7), basket, handle] + root, 29, 2053,
+         lambda i: 0),
+        (0, PYTHON, [resize, evaluate, py("Item.tag", "/srv/basket.py", 11), basket, handle] + root, 29, 1021,
+         lambda i: 0),
         # the same to a person, but for what the interpreter does
         (0, PYTHON, [resize, evaluate, py("remember", "/srv/shop.py", 42), handle] + root, 211, 1031, lambda i: 0),
         (0, PYTHON, [dict_resize, evaluate, py("remember", "/srv/shop.py", 42), handle] + root, 13, 1009, lambda i: 0),
@@ -150,14 +167,16 @@ def service(path):
     for process, cls, frames, each, size, freed in sites:
         site = recording.site(process, cls, frames)
         if freed is None:  # full at the beginning, then emptied
-            recording.points(site, [(i, 1201, 37 * i, size) for i in range(31)])
+            allocated, gone = [1201] * 31, [37 * i for i in range(31)]
         else:
-            recording.points(site, [(i, each * i, freed(i), size) for i in range(1, 31)])
-        recording.ages(site, size, [(13 * (age + 1), 13 if freed is None or freed(30) else 0) for age in range(7)])
+            allocated, gone = [each * i for i in range(31)], [freed(i) for i in range(31)]
+        recording.points(site, [(i, allocated[i], gone[i], size) for i in range(freed is not None, 31)])
+        recording.ages(site, size, recording.ages_of(allocated, gone[30]))
     for number, name in enumerate(HOSTILE):
         site = recording.site(0, MALLOC, [recording.frame(name, name, 3), recording.frame("main", "src/main.c", 5)],
                               truncated=number % 2 == 1)
         recording.points(site, [(3, 1, 0, 127 + 2 * number)])
+        recording.ages(site, 127 + 2 * number, recording.ages_of([0] * 3 + [1] * 28, 0))
     recording.event(14, "exec", "shop began to run </script>")
     recording.loss("ring_full_stack", "stacks sent late or never: ring buffer full", 3)
     recording.close()

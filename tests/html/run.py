@@ -131,7 +131,8 @@ def a_request_would_be_seen(world):
 def the_first_lines_are_those_of_the_text_report(world):
     page = world.fresh()
     text = " ".join(world.report(world.recording).decode().split())
-    lines = page.run("[...document.querySelectorAll('#verdict .line')].map((p) => p.textContent)")
+    lines = page.run("[...document.querySelectorAll('#verdict .line')]"
+                     ".filter((p) => !p.querySelector('button')).map((p) => p.textContent)")
     if len(lines) < 3:
         raise AssertionError("only %r" % lines)
     for line in lines:
@@ -139,6 +140,23 @@ def the_first_lines_are_those_of_the_text_report(world):
             raise AssertionError("%r is not in the text report" % line)
     if "ring buffer full" not in page.run("byId('losses').textContent"):
         raise AssertionError("the loss is not shown")
+
+
+@test
+def a_culprit_leads_to_its_sites(world):
+    page = world.fresh()
+    culprits = world.json["culprits"]
+    equal(page.run("recording.culprits.map(([frame, share, count]) => [frameText(frame, 0), count])"),
+          [[culprit["function"], culprit["site_count"]] for culprit in culprits])
+    if not any(culprit["site_count"] > 1 for culprit in culprits):
+        raise AssertionError("the recording has no culprit: %r" % culprits)
+    text = page.run("document.querySelector('.culprit').closest('p').textContent")
+    if "of the growth passes through" not in text:
+        raise AssertionError(text)
+    page.click(".culprit")
+    name = page.run("document.querySelector('.culprit').textContent")
+    equal(page.run("table.shown.every((i) => [...table.rows[i].frames].some((f) => frameFunction(f) === %s))"
+                   % json.dumps(name)), True)
 
 
 @test
@@ -197,7 +215,7 @@ def a_click_on_a_site_shows_it(world):
     for wanted in ("SSL_new", "/srv/net.py:7", "CRYPTO_zalloc", "493 KiB", "<module>"):
         if wanted not in text:
             raise AssertionError("%r is not in %r" % (wanted, text))
-    equal(page.run("document.querySelectorAll('#detail .ages tbody tr').length"), 7)
+    equal(page.run("document.querySelectorAll('#detail .ages tbody tr').length"), 6)
     equal(page.run("document.querySelector('#detail .curve .edge').getAttribute('d').split('L').length"), 31)
     equal(page.run("document.querySelector('tr[aria-selected=true]').textContent.includes('SSL_new')"), True)
 
@@ -346,6 +364,13 @@ def a_mark_begins_a_window(world):
     page.settle()
     equal(page.run("[timeline.window.from, timeline.window.to]"), [20, 30])
     equal(page.run(SUMS), window_truth(world, 20, 30))
+    since = json.loads(world.report(world.recording, "--since", "mark2", "--format", "json"))
+    equal(sum(site["live_bytes"] for site in since["sites"]),
+          page.run("table.rows.map((row, i) => rowFresh(i)).reduce((a, b) => a + b)"))
+    page.click("[data-sort=fresh]")
+    equal(column(page, "new, alive")[0], "2.8 MiB")  # 6 x 997 x 499
+    page.click("#window-all")
+    equal("new, alive" in titles(page), False)
 
 
 @test
@@ -457,7 +482,7 @@ def options_choose_what_is_in_the_file(world):
     world.report(world.recording, "--include", "*net.py", "-o", filtered)
     page = world.fresh(filtered)
     equal(page.run("sites.length"), 1)
-    if "filtered out: 18 sites" not in page.run("byId('verdict').textContent"):
+    if "filtered out: 20 sites" not in page.run("byId('verdict').textContent"):
         raise AssertionError(page.run("byId('verdict').textContent"))
     grouped = world.file("grouped.html")
     world.report(world.recording, "--by", "module", "-o", grouped)

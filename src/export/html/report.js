@@ -90,10 +90,28 @@ function drawVerdict() {
 		if (rest && rest.sites)
 			lines.push(["note", `${name}: ${plural(rest.sites, "site")} of ${formatBytes(rest.live)} live, ${formatGrowth(rest.growth)}`]);
 	byId("verdict").replaceChildren(...lines.map(([tone, text]) =>
-		make("p", { class: "line " + tone }, elide(readable(text), 2000))));
+		make("p", { class: "line " + tone }, elide(readable(text), 2000))), ...culpritLines());
 }
 
 // What the verdict says is missing, and losses that it does not mention.
+// Frames through which the growth passes; one that is a row of the table already needs no line.
+function culpritLines() {
+	if (recording.culprits.every(([, , count]) => count === 1))
+		return [];
+	return recording.culprits.map(([frame, share, count]) => {
+		const name = elide(frameFunction(frame), 80), place = elide(framePlace(frame), 80);
+		const button = make("button", { type: "button", class: "culprit", title: "Show it in the flame graph and the table" }, name);
+
+		button.addEventListener("click", () => {
+			byId("search").value = frameText(frame, 0);
+			searchChanged();
+		});
+		return make("p", { class: "line" }, formatPercent(share) + " of the growth passes through ", button,
+			place ? make("span", { class: "place" }, " " + place) : null,
+			count === 1 ? "" : `, ${formatCount(count)} sites below`);
+	});
+}
+
 function lossLines() {
 	const lines = recording.verdict.filter(([tone]) => tone === "loss").map(([, text]) => readable(text));
 
@@ -161,7 +179,7 @@ function pageKey(event) {
 		"?": () => byId("help").showModal(),
 		t: () => byId("timeline").focus(),
 		f: () => byId("flame").focus(),
-		s: () => byId("table-box").focus(),
+		s: () => byId("table").focus({ preventScroll: true }),
 		d: themeToggle,
 		w: windowReset,
 	};

@@ -29,6 +29,26 @@ function rowAverage(index) {
 	return blocks[index] > 0.5 ? live[index] / blocks[index] : 0;
 }
 
+// Does the window begin later than the recording and last to its end? Then births tell what is new.
+const windowIsOpen = () => timeline.window.from > 0 && timeline.window.to === lastSnapshot;
+
+// What was born since the window began and is alive: exact where a birth epoch begins there, as at
+// each mark. Else at least what later epochs hold, and the growth: frees of older blocks only make
+// it less. As window.h.
+function rowFresh(index) {
+	const row = table.rows[index], numbers = row.agesRead || (row.agesRead = readAll(row.ages));
+	const since = snapshots.times[timeline.window.from] - 0.0005;
+	let alive = 0, exact = false;
+
+	recording.epochs.forEach((begin, age) => {
+		if (begin < since || 2 * age >= numbers.length)
+			return;
+		exact = exact || begin < since + 0.001;
+		alive += Math.max(0, numbers[2 * age] - numbers[2 * age + 1]);
+	});
+	return exact ? alive : Math.max(alive, table.figures.growth[index], 0);
+}
+
 const processText = (row) => row.pids ? row.pids.length + " processes" : recording.processes[row.process].name;
 
 // What a person would name as the place: the call of C that Python made, the naming frame, its line.
@@ -84,6 +104,8 @@ function tableColumns() {
 			cell: (i) => formatBytes(rowAverage(i)) },
 		{ key: "alloc", title: "allocated", hint: "Bytes allocated within the window, freed or not", right: true,
 			value: of("alloc"), cell: (i) => formatBytes(table.figures.alloc[i]) },
+		windowIsOpen() && { key: "fresh", title: "new, alive", hint: "Allocated since the window began and alive now; at least, where it does not begin at a mark",
+			right: true, value: rowFresh, cell: (i) => formatBytes(rowFresh(i)) },
 		{ key: "kept", title: "kept", hint: "Of what was allocated early in the recording, the share alive at its end",
 			right: true, value: (i) => table.rows[i].survival, cell: (i) => Math.round(100 * table.rows[i].survival) + " %" },
 		{ key: "verdict", title: "verdict", hint: "Of the whole recording", first: "up",
@@ -229,7 +251,7 @@ function drawRows() {
 		rows.push(spacer(count - to));
 	byId("table-body").replaceChildren(...rows);
 	byId("table").setAttribute("aria-rowcount", count + 1);
-	box.setAttribute("aria-activedescendant", table.chosen ? "row-" + table.rows.indexOf(table.chosen) : "");
+	byId("table").setAttribute("aria-activedescendant", table.chosen ? "row-" + table.rows.indexOf(table.chosen) : "");
 }
 
 function drawCount() {
@@ -247,7 +269,7 @@ function tableChoose(row) {
 	table.chosen = row;
 	for (const element of byId("table-body").querySelectorAll("tr[data-index]"))
 		element.setAttribute("aria-selected", table.rows[element.dataset.index] === row ? "true" : "false");
-	byId("table-box").setAttribute("aria-activedescendant", row ? "row-" + table.rows.indexOf(row) : "");
+	byId("table").setAttribute("aria-activedescendant", row ? "row-" + table.rows.indexOf(row) : "");
 	table.onChoose(row);
 }
 
@@ -265,7 +287,7 @@ function tableKey(event) {
 	const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -Infinity, End: Infinity };
 	const step = steps[event.key], last = table.shown.length - 1;
 
-	if (event.target !== byId("table-box") || step === undefined || last < 0)
+	if (event.target !== byId("table") || step === undefined || last < 0)
 		return;
 	event.preventDefault();
 	const at = table.chosen ? table.shown.indexOf(table.rows.indexOf(table.chosen)) : -1;
@@ -283,6 +305,9 @@ function tableUpdate(rows, figures, passes) {
 
 	table.rows = rows;
 	table.figures = figures;
+	table.columns = tableColumns();
+	if (!table.columns.some((column) => column.key === table.sort))
+		table.sort = "rank";
 	table.shown = [];
 	table.total = 0;
 	rows.forEach((row, index) => {
@@ -302,9 +327,8 @@ function tableStart(onChoose) {
 	const box = byId("table-box");
 
 	table.onChoose = onChoose;
-	table.columns = tableColumns();
 	box.addEventListener("scroll", () => requestAnimationFrame(drawRows));
-	box.addEventListener("keydown", tableKey);
+	byId("table").addEventListener("keydown", tableKey);
 	byId("table-body").addEventListener("click", (event) => {
 		const element = event.target.closest("tr[data-index]");
 		if (element)
