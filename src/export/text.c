@@ -342,7 +342,7 @@ struct table_shape {
 	bool pids; /* in the place of the average: both do not fit */
 	bool trend;
 	bool before; /* of a difference: what was live before and after, and what became of it */
-	bool rates;  /* of recordings of different lengths: what was live, per second of each */
+	bool rates;  /* of different lengths: live per second of each, in the place of the average */
 	size_t rows;
 };
 
@@ -467,7 +467,7 @@ static int figures_add(struct columns *table, const struct export_input *input, 
 	if (shape.allocated)
 		short_bytes(ranked->end.alloc_bytes, cells[count++]);
 	count_format(blocks, cells[count++]);
-	if (!shape.pids)
+	if (!shape.pids && !shape.rates)
 		short_bytes(blocks > 0.5 ? live / blocks : 0, cells[count++]);
 	if (!shape.before)
 		snprintf(cells[count++], CELL_MAX, "%.0f%%", 100 * ranked->survival);
@@ -505,7 +505,7 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
 	if (shape.allocated)
 		heads[count++] = (struct column){"allocated", true};
 	heads[count++] = (struct column){"blocks", true};
-	if (!shape.pids)
+	if (!shape.pids && !shape.rates)
 		heads[count++] = (struct column){"avg", true};
 	if (!shape.before)
 		heads[count++] = (struct column){"kept", true};

@@ -68,7 +68,7 @@ static int time_find(const struct profile *profile, const char *text, uint32_t *
 			       "end",
 			       text);
 	/* a recording of 20s may have its last snapshot a hair before */
-	if (wanted_ns > end_ns && wanted_ns - end_ns > NS_PER_S)
+	if (wanted_ns > end_ns && wanted_ns - end_ns > end_ns / 20 + NS_PER_S / 10)
 		return err_set(err, EINVAL, "'%s' is after the end of the recording (%s)", text,
 			       units_format_duration(end_ns / (double)NS_PER_S, duration));
 	*snapshot = 0;

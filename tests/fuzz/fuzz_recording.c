@@ -11,11 +11,35 @@
 #include "export/json.h"
 #include "export/text.h"
 #include "export/tracemalloc.h"
+#include "profile/diff.h"
 #include "profile/filter.h"
 #include "profile/group.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
 #include "profile/view.h"
+#include "profile/window.h"
+
+/* As seep diff and report --since do. */
+static void moments_use(const struct profile *profile)
+{
+	const struct diff_side start = {.profile = profile, .path = "a", .name = "start"};
+	struct diff_side end = {.profile = profile, .path = "b", .name = "end"};
+	static const char *const moments[] = {"start", "mark1", "1s", "end"};
+	struct profile made;
+
+	if (profile->snapshot_count)
+		end.snapshot = profile->snapshot_count - 1;
+	if (profile_diff(&start, &end, &made, NULL))
+		abort();
+	exports_run(&made, &made);
+	profile_deinit(&made);
+	for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
+		if (profile_since(profile, moments[i], &made, NULL))
+			continue;
+		exports_run(&made, &made);
+		profile_deinit(&made);
+	}
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -97,6 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (database_guard(db) || rows_read(db, size, "fuzz", &profile, &err))
 		return 0;
 	profile_use(&profile);
+	moments_use(&profile);
 	profile_deinit(&profile);
 	return 0;
 }

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * test_diff.c - what differs between two moments: sites matched by what a person reads of them, by
- * processes that are the same, and sums that lose nothing.
+ * processes that are the same, and sums that lose nothing; and how it looks.
+ *
+ * UPDATE_GOLDEN=1 writes tests/golden/ anew; look at the difference before you commit it.
  */
 #include <math.h>
 
 #include "unit/recordings.h"
 
 #include "base/cleanup.h"
+#include "export/folded.h"
+#include "export/json.h"
+#include "export/text.h"
+#include "export/tracemalloc.h"
 #include "profile/diff.h"
 #include "profile/group.h"
 #include "profile/rank.h"
@@ -33,6 +39,7 @@ struct service {
 	uint32_t binary; /* id and offset of its code: another one after each start */
 	uint64_t offset;
 	uint32_t seconds; /* snapshots, one a second; sums grow evenly */
+	uint64_t rss_step;
 	const struct service_site *sites;
 	uint32_t site_count;
 };
@@ -80,7 +87,7 @@ static void service_write(const struct service *service)
 		const struct profile_snapshot snapshot = {.time_ns = now * NS_PER_S};
 
 		recording_put_snapshot(recording, now, &snapshot);
-		recording_put_rss(recording, now, 0, (11ULL << 20) + now * 4096);
+		recording_put_rss(recording, now, 0, (11ULL << 20) + now * service->rss_step);
 		for (uint32_t i = 0; i < service->site_count && now; i++)
 			put_point(recording, i, now,
 				  service->sites[i].blocks * now / service->seconds,
@@ -117,6 +124,7 @@ static struct service service_before(void)
 				.binary = 3,
 				.offset = 0x40000,
 				.seconds = 10,
+				.rss_step = 4096,
 				.sites = sites_before,
 				.site_count = ARRAY_LEN(sites_before)};
 }
@@ -132,6 +140,7 @@ static struct service service_after(void)
 				.binary = 8,
 				.offset = 0x7a0000,
 				.seconds = 10,
+				.rss_step = 77824,
 				.sites = sites_after,
 				.site_count = ARRAY_LEN(sites_after)};
 }
@@ -532,6 +541,136 @@ static void nothing_against_nothing_is_nothing(void **state)
 	pair_free(&pair);
 }
 
+/* ---- how it looks -------------------------------------------------------------------------------
+ */
+
+struct look {
+	bool json, folded, function, line;
+};
+
+static char *render(const struct profile *whole, struct look look)
+{
+	const struct rank_options order = {.order = RANK_GROWTH};
+	const struct view_options options = {.frames = VIEW_PLAIN};
+	const struct group_options group = {.by = look.line ? GROUP_LINE : GROUP_FUNCTION};
+	const struct text_options text = {.lines = look.line ? TEXT_STATISTICS : TEXT_TABLE,
+					  .stacks = look.function || look.line ? 0 : 5};
+	struct profile view, grouped = {0};
+	struct ranking ranking, all;
+	struct view_rest rest;
+	struct export_input input = {.profile = &view,
+				     .ranking = &ranking,
+				     .limit = SIZE_MAX,
+				     .whole = whole,
+				     .differential = whole->diff != NULL};
+	struct verdict verdict;
+	char *bytes = NULL;
+	size_t length;
+	FILE *out = open_memstream(&bytes, &length);
+
+	assert_int_equal(profile_view(whole, &options, &view, &rest, NULL), 0);
+	assert_int_equal(ranking_build(&view, &order, &all, NULL), 0);
+	assert_int_equal(verdict_build(&view, &all, &verdict, NULL), 0);
+	if (look.function || look.line) {
+		assert_int_equal(profile_group(&view, &group, &grouped, NULL), 0);
+		input.profile = &grouped;
+	}
+	assert_int_equal(ranking_build(input.profile, &order, &ranking, NULL), 0);
+	if (whole->diff)
+		tracemalloc_sort(input.profile, &ranking);
+	if (look.json)
+		assert_int_equal(export_json(out, &input), 0);
+	else if (look.folded)
+		assert_int_equal(export_folded(out, &input, FOLDED_DIFF), 0);
+	else
+		assert_int_equal(export_text(out, &input, &verdict, &text), 0);
+	fclose(out);
+	verdict_free(&verdict);
+	ranking_free(&ranking);
+	ranking_free(&all);
+	profile_deinit(&grouped);
+	profile_deinit(&view);
+	return bytes;
+}
+
+static void assert_golden(const char *name, const struct profile *whole, struct look look)
+{
+	_cleanup_free_ char *expected = calloc(1, 1 << 20), *bytes = render(whole, look);
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%.*s../golden/%s",
+		 (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__, name);
+	file = fopen(path, getenv("UPDATE_GOLDEN") ? "w" : "r");
+	if (!file)
+		fail_msg("no golden file '%s'", path);
+	if (getenv("UPDATE_GOLDEN")) {
+		fputs(bytes, file);
+		return;
+	}
+	assert_int_not_equal(fread(expected, 1, (1 << 20) - 1, file), 0);
+	if (strcmp(expected, bytes))
+		fail_msg("differs from '%s':\n%s", path, bytes);
+}
+
+static void differences_look_as_they_did(void **state)
+{
+	struct service before = service_before(), after = service_after();
+	struct pair pair;
+
+	before.path = test_path("before.seep");
+	after.path = test_path("after.seep");
+	pair_load(&pair, &before, &after);
+	assert_golden("diff.txt", &pair.diff, (struct look){0});
+	assert_golden("diff.json", &pair.diff, (struct look){.json = true});
+	assert_golden("diff.folded", &pair.diff, (struct look){.folded = true});
+	assert_golden("diff-function.txt", &pair.diff, (struct look){.function = true});
+	assert_golden("diff-line.txt", &pair.diff, (struct look){.line = true});
+	pair_free(&pair);
+	after.seconds = 40;
+	after.sample_bytes = 4096;
+	pair_load(&pair, &before, &after);
+	assert_golden("diff-lengths.txt", &pair.diff, (struct look){0});
+	pair_free(&pair);
+	test_load(before.path, &pair.a);
+	assert_int_equal(profile_since(&pair.a, "5s", &pair.b, NULL), 0);
+	assert_golden("since.txt", &pair.b, (struct look){0});
+	assert_golden("since.json", &pair.b, (struct look){.json = true});
+	profile_deinit(&pair.b);
+	profile_deinit(&pair.a);
+}
+
+/* Names of all kinds on both sides, through every format: nothing breaks a line, nothing is lost. */
+static void hostile_names_survive(void **state)
+{
+	static char long_name[65536];
+	const struct service_site sites[] = {
+	    {"semi;colon", "new\nline.c", 3, CLASS_MALLOC, 7, 0, 11},
+	    {"\xff\xfe not UTF-8", "<script>.c", 5, CLASS_MALLOC, 5, 0, 13},
+	    {"\033[31mred", NULL, 0, CLASS_MALLOC, 3, 0, 17},
+	    {long_name, "\"quoted\".c", 7, CLASS_MALLOC, 2, 0, 19},
+	};
+	struct service before = service_before(), after = service_after();
+	const struct look looks[] = {{0}, {.json = true}, {.folded = true}, {.line = true}};
+	struct pair pair;
+
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	before.sites = sites;
+	before.site_count = 3;
+	after.sites = sites + 1;
+	after.site_count = 3;
+	pair_load(&pair, &before, &after);
+	assert_int_equal(pair.diff.site_count, 4);
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		_cleanup_free_ char *bytes = render(&pair.diff, looks[i]);
+
+		assert_null(strchr(bytes, '\033'));
+		assert_null(strstr(bytes, "new\nline"));
+		assert_null(strchr(bytes, '\xff'));
+	}
+	pair_free(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +682,8 @@ int main(void)
 	    cmocka_unit_test(every_view_of_a_difference_has_its_sums),
 	    cmocka_unit_test(code_in_no_file_is_one_across_recordings),
 	    cmocka_unit_test(nothing_against_nothing_is_nothing),
+	    cmocka_unit_test(differences_look_as_they_did),
+	    cmocka_unit_test(hostile_names_survive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, test_folder_remove);
