@@ -238,7 +238,8 @@ static int points_write(FILE *out, struct dhat *dhat)
 
 /*
  * "0xADDRESS: function (file:line)" or "(in BINARY)", as valgrind writes it and the Firefox Profiler
- * takes it apart. Python has no addresses: each line of it has its number in the table.
+ * takes it apart (import/dhat.ts, which shows other texts as they are). Python has no addresses: each
+ * line of it has its number in the table.
  */
 static int frame_write(FILE *out, const struct stacks *stacks, size_t number)
 {
@@ -251,7 +252,7 @@ static int frame_write(FILE *out, const struct stacks *stacks, size_t number)
 	int length;
 
 	if (!frame->file && !frame->module)
-		length = asprintf(&text, "0x%llX: %s", address, name);
+		length = asprintf(&text, "%s", name);
 	else if (!frame->file)
 		length = asprintf(&text, "0x%llX: %s (in %s)", address, name, module);
 	else if (!frame->line)

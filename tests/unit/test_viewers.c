@@ -813,6 +813,7 @@ static void formats_follow_the_ending(void **state)
 	    {FORMAT_AUTO, "x.gz", FORMAT_TEXT},
 	    {FORMAT_AUTO, "x.om", FORMAT_OPENMETRICS},
 	    {FORMAT_AUTO, "x.prom", FORMAT_OPENMETRICS},
+	    {FORMAT_AUTO, "x.html", FORMAT_HTML},
 	    {FORMAT_FOLDED, "x.json", FORMAT_FOLDED},
 	    {FORMAT_TEXT, "x.pb.gz", FORMAT_TEXT},
 	};
