@@ -44,7 +44,7 @@ struct report_options {
 	uint64_t min_growth;
 	bool python, native, merge_processes, all_frames;
 	struct opt_texts include, exclude, suppressions;
-	bool no_suppressions;
+	bool no_suppressions, source;
 	const char *since;
 	const char *output;
 };
@@ -94,6 +94,8 @@ static const struct opt report_rows[] = {
      "suppress nothing, not even what is known to be kept"},
     {0, "since", OPT_TEXT, "MOMENT", NULL, FIELD(since),
      "only what was allocated since: mark1, mark2, ... or a TIME"},
+    {0, "source", OPT_FLAG, NULL, NULL, FIELD(source),
+     "show source lines of the first rows, where the files can be read; text only"},
     {0, "sort", OPT_CHOICE, "auto|growth|live|alloc", "auto", FIELD(sort),
      "order; auto: what goes on growing, in tracemalloc's lines its own"},
     {'n', "top", OPT_TEXT, "N", NULL, FIELD(top), "sites shown [text: 20; else all]"},
@@ -165,6 +167,7 @@ static int text_export(FILE *file, const struct report *report, const struct exp
 	    .color = color_wanted(file),
 	    .trends = utf8_wanted(),
 	    .allocated = report->options->sort == SORT_ALLOC,
+	    .sources = report->options->source ? TEXT_STACKS : 0,
 	    .stacks = report->group.by == GROUP_SITE ? TEXT_STACKS : 0,
 	};
 	_cleanup_(verdict_free) struct verdict verdict = {0};
@@ -422,6 +425,8 @@ static int conflicts_find(const struct report_options *options, enum output_form
 	if (!output_format_is_text(format) && !strcmp(options->output, "-") && isatty(STDOUT_FILENO))
 		return err_set(err, EINVAL,
 			       "this format is not for terminals: give --output FILE, or a pipe");
+	if (options->source && format != FORMAT_TEXT)
+		return err_set(err, EINVAL, "--source goes with --format text only");
 	if (options->all_frames && !options->include.count && !options->exclude.count)
 		return err_set(err, EINVAL, "--all-frames goes with --include or --exclude");
 	return 0;

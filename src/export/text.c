@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "export/columns.h"
+#include "export/source.h"
 #include "export/tracemalloc.h"
 #include "export/utf8.h"
 #include "profile/culprit.h"
@@ -1050,5 +1051,8 @@ int export_text(FILE *out, const struct export_input *input, const struct verdic
 		if (stack_print(out, input->profile, ranking->items[i].site))
 			return -ENOMEM;
 	}
+	if (options->sources)
+		sources_print(out, input, shape.rows < options->sources ? shape.rows
+									: options->sources);
 	return 0;
 }

@@ -35,6 +35,7 @@ struct text_options {
 	bool color;
 	bool allocated; /* show the bytes allocated, and also sites that hold nothing (any more) */
 	bool trends;	/* a curve of the live bytes in the table, where there is room; UTF-8 */
+	size_t sources; /* rows whose source lines are shown, where they can be read (source.h) */
 	size_t stacks;	/* sites whose stack is shown; 0 for grouped rankings, which have none */
 };
 
