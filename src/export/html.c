@@ -15,6 +15,7 @@
 #include "base/vec.h"
 #include "export/utf8.h"
 #include "profile/culprit.h"
+#include "profile/diff.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
@@ -170,6 +171,29 @@ static void rest_write(FILE *out, const char *key, const struct view_rest *rest)
 			rest->sites, whole(rest->live_bytes), whole(rest->growth_bytes));
 }
 
+static void moment_write(FILE *out, const struct profile_moment *moment)
+{
+	fputs("{\"recording\":", out);
+	text_write(out, moment->path);
+	fputs(",\"moment\":", out);
+	text_write(out, moment->name);
+	fprintf(out, ",\"time_s\":%.9g,\"live\":%lld,\"rss\":%llu}",
+		moment->time_ns / (double)NS_PER_S, whole(moment->live_bytes),
+		(unsigned long long)moment->rss_bytes);
+}
+
+/* Of the difference of two recordings, which they are. */
+static void moments_write(FILE *out, const struct profile_diff *diff)
+{
+	if (!diff)
+		return;
+	fputs(",\"moments\":[", out);
+	moment_write(out, &diff->a);
+	putc(',', out);
+	moment_write(out, &diff->b);
+	putc(']', out);
+}
+
 static void head_write(const struct page *page)
 {
 	const struct profile *profile = page->input->whole;
@@ -191,7 +215,7 @@ static void head_write(const struct page *page)
 	real_write(out, profile->cpu_percent);
 	fputs(",\"slowdown_percent\":", out);
 	real_write(out, profile->slowdown_percent);
-	fprintf(out, ",\"differential\":%s", page->input->differential ? "true" : "false");
+	moments_write(out, profile->diff);
 	rest_write(out, "filtered", page->input->rest);
 	rest_write(out, "suppressed", page->input->suppressed);
 	verdict_write(page);
@@ -208,21 +232,26 @@ static void names_write(FILE *out, const char *key, const char *const *names, si
 }
 
 /* Names of what the sites have numbers for. */
-static void words_write(FILE *out)
+static void words_write(FILE *out, bool differential)
 {
 	static const char *const ends[WALK_END_COUNT] = {
 #define X(name, text) text,
 	    WALK_ENDS(X)
 #undef X
 	};
-	const char *classes[CLASS_COUNT], *verdicts[VERDICT_COUNT];
+	const char *classes[CLASS_COUNT], *verdicts[VERDICT_COUNT], *changes[CHANGE_COUNT];
 
 	for (unsigned int i = 0; i < CLASS_COUNT; i++)
 		classes[i] = alloc_class_name(i);
 	for (unsigned int i = 0; i < VERDICT_COUNT; i++)
 		verdicts[i] = site_verdict_name(i);
 	names_write(out, "classes", classes, CLASS_COUNT);
-	names_write(out, "verdicts", verdicts, VERDICT_COUNT);
+	for (unsigned int i = 0; i < CHANGE_COUNT; i++)
+		changes[i] = site_change_name(i);
+	if (differential)
+		names_write(out, "verdicts", changes, CHANGE_COUNT);
+	else
+		names_write(out, "verdicts", verdicts, VERDICT_COUNT);
 	names_write(out, "ends", ends, WALK_END_COUNT);
 }
 
@@ -427,14 +456,16 @@ static void ages_write(FILE *out, const struct profile_site *site)
 	putc('"', out);
 }
 
-/* What sites and rows have in common; 'frame_base' is added to their frames. */
+/* What sites and rows have in common; 'frame_base' is added to their frames. Of a difference the
+ * verdict is what changed. */
 static void ranked_write(FILE *out, const struct profile *profile, const struct ranked_site *ranked,
 			 uint32_t frame_base)
 {
 	const struct profile_site *site = ranked->site;
 
 	fprintf(out, "[%u,%u,%d,%d,", site->process, site->alloc_class,
-		site->truncated ? 1 + site->end_reason : 0, ranked->verdict);
+		site->truncated ? 1 + site->end_reason : 0,
+		profile->diff ? (int)site_change(ranked) : (int)ranked->verdict);
 	real_write(out, ranked->slope);
 	putc(',', out);
 	real_write(out, ranked->survival);
@@ -501,7 +532,7 @@ static void culprits_write(const struct page *page)
 static void data_write(struct page *page)
 {
 	head_write(page);
-	words_write(page->out);
+	words_write(page->out, page->input->whole->diff);
 	processes_write(page);
 	snapshots_write(page);
 	live_write(page);
@@ -563,7 +594,7 @@ static bool rows_take(struct page *page)
 	if (profile_view(&page->sites, &options, &page->view, &rest, &err) ||
 	    ranking_build(&page->view, &order, &page->rows, &err))
 		return false;
-	if (!page->input->differential &&
+	if (!page->input->whole->diff &&
 	    culprits_find(&page->view, &page->rows, &page->culprits, &err))
 		return false;
 	page->rank_of = arena_array(page->arena, uint32_t, page->view.site_count + 1UL);
@@ -583,7 +614,7 @@ static bool verdict_take(struct page *page)
 	struct view_rest rest;
 	struct err err = {0};
 
-	if (page->input->differential)
+	if (page->input->whole->diff)
 		return true;
 	return !profile_view(page->input->whole, &options, &stacks, &rest, &err) &&
 	       !ranking_build(&stacks, &order, &ranking, &err) &&

@@ -492,6 +492,26 @@ def options_choose_what_is_in_the_file(world):
 
 
 @test
+def a_difference_has_no_time(world):
+    html = world.file("diff.html")
+    arguments = [world.seep, "diff", world.recording + "@20s", world.recording + "@40s"]
+    subprocess.run(arguments + ["-o", html], check=True, timeout=60)
+    truth = json.loads(subprocess.run(arguments + ["--format", "json"], check=True, stdout=subprocess.PIPE,
+                                      timeout=60).stdout)
+    page = world.fresh(html)
+    equal(page.complaints(), [])
+    equal(page.run("document.querySelector('.timeline-card').offsetParent === null"), True)
+    equal("rate" in titles(page), False)
+    sums = page.run(SUMS)
+    equal(sums["growth"], sum(site["growth_bytes"] for site in truth["sites"]))
+    equal(sums["live"], sum(site["live_bytes"] for site in truth["sites"]))
+    equal(page.run("flame.tree.growth[0]"), sums["growth"])
+    page.choose("#mode", "growth")
+    equal(page.run("flame.tree.value[0]"), sum(max(0, site["growth_bytes"]) for site in truth["sites"]))
+    page.screenshot(world.file("diff.png"))
+
+
+@test
 def an_empty_recording_is_a_page(world):
     empty, html = world.file("empty.seep"), world.file("empty.html")
     recording = recordings.Recording(empty, snapshots=2, seconds=2)

@@ -13,8 +13,8 @@ function detailFigures(row, figures, index) {
 		...pair("in blocks", formatCount(figures.growthBlocks[index], true)),
 		...pair("live", formatBytes(figures.live[index])),
 		...pair("live blocks", formatCount(figures.blocks[index])),
-		...pair("allocated", formatBytes(figures.alloc[index])),
-		...pair("kept", Math.round(100 * row.survival) + " %"),
+		...(recording.moments ? [] : [...pair("allocated", formatBytes(figures.alloc[index])),
+			...pair("kept", Math.round(100 * row.survival) + " %")]),
 		...pair("class", recording.classes[row.class]),
 		...pair("process", processText(row)));
 }
@@ -102,6 +102,6 @@ function drawDetail(row, figures, index) {
 				`${plural(row.members.length, "stack")} that look the same`) : null),
 		make("div", { class: "detail-body" },
 			make("div", {}, detailFigures(row, figures, index),
-				make("h4", {}, "Live bytes"), curveOf(row), make("h4", {}, "By birth"), agesOf(row)),
+				...(recording.moments ? [] : [make("h4", {}, "Live bytes"), curveOf(row), make("h4", {}, "By birth"), agesOf(row)])),
 			make("div", {}, make("h4", {}, "Stack, the allocation first"), stackOf(row))));
 }

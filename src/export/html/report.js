@@ -67,24 +67,45 @@ function contextText() {
 	return parts.filter(Boolean).join("; ");
 }
 
+// Of the difference of two recordings: "a.seep at mark1 (30s)".
+function momentText(index) {
+	const { recording: path, moment, time_s: time } = recording.moments[index];
+
+	return `${readable(baseName(path || ""))} at ${readable(moment || "")} (${formatDuration(time)})`;
+}
+
+// What a difference says first, in place of a verdict.
+function differenceLines() {
+	const [a, b] = recording.moments, counts = new Map();
+	const growth = (cls) => classLive[cls][lastSnapshot] - classLive[cls][0];
+	const classes = usedClasses().map((cls) => `${recording.classes[cls]} ${formatGrowth(growth(cls))}`).join(", ");
+
+	for (const row of shownRows)
+		counts.set(row.verdict, (counts.get(row.verdict) || 0) + 1);
+	const changes = [...counts.keys()].sort().map((verdict) => `${formatCount(counts.get(verdict))} ${recording.verdicts[verdict]}`);
+	return [
+		["answer", `live heap ${formatGrowth(b.live - a.live)}${classes ? " (" + classes + ")" : ""}: from ${formatBytes(a.live)} to ${formatBytes(b.live)}`],
+		a.rss && b.rss ? ["answer", `RSS ${formatGrowth(b.rss - a.rss)}: from ${formatBytes(a.rss)} to ${formatBytes(b.rss)}`] : null,
+		["note", "sites: " + (changes.join(", ") || "none")],
+	].filter(Boolean);
+}
+
 function drawSubject() {
 	const used = recording.processes.filter((process) => process.comm);
 	const first = used[0];
-	if (recording.differential)
-		byId("timeline-title").textContent = "Before and after";
 	const subject = used.length === 1 ? first.name + (first.python ? ", Python " + readable(first.python) : "") +
 		(first.allocator ? ", " + readable(first.allocator) : "") : used.length + " processes";
 
 	byId("subject").textContent = elide(subject, 120);
 	document.title = elide(subject, 60) + " - seep";
-	byId("context").textContent = contextText();
+	byId("context").textContent = recording.moments ? momentText(0) + " → " + momentText(1) : contextText();
 	byId("footer").textContent = `seep ${readable(recording.seep || "")}${recording.kernel ? ", Linux " + readable(recording.kernel) : ""}. ` +
 		"This file is complete in itself: it loads nothing and sends nothing.";
 }
 
 // The answer is large, notes are quiet; what is missing has a place of its own.
 function drawVerdict() {
-	const lines = recording.verdict.filter(([tone]) => tone !== "loss");
+	const lines = recording.moments ? differenceLines() : recording.verdict.filter(([tone]) => tone !== "loss");
 
 	for (const [rest, name] of [[recording.filtered, "filtered out"], [recording.suppressed, "suppressed"]])
 		if (rest && rest.sites)
@@ -275,7 +296,16 @@ function listenersStart() {
 	});
 }
 
+// There is no time between two recordings: what it would be drawn over is left out.
+function differenceStart() {
+	if (!recording.moments)
+		return;
+	document.documentElement.classList.add("difference");
+	flame.mode = byId("mode").value = "change";
+}
+
 function pageStart() {
+	differenceStart();
 	drawSubject();
 	drawVerdict();
 	drawLosses();

@@ -85,30 +85,34 @@ function tableColumns() {
 	const of = (name) => (i) => table.figures[name][i];
 	const several = new Set(sites.map((site) => site.class)).size > 1;
 	const processes = new Set(sites.map((site) => site.process)).size > 1;
+	const difference = Boolean(recording.moments);
 
 	return [
-		{ key: "rank", title: "#", hint: "Order of the whole recording: what goes on growing comes first",
+		{ key: "rank", title: "#", hint: difference ? "What grew most comes first"
+			: "Order of the whole recording: what goes on growing comes first",
 			right: true, first: "up", value: (i) => table.rows[i].rank, cell: (i) => String(table.rows[i].rank) },
 		{ key: "name", title: "function", hint: "What allocates, its caller and its line", first: "up", wide: true,
 			value: (i) => rowText(table.rows[i]), cell: (i) => nameCell(table.rows[i]) },
 		{ key: "growth", title: "growth", hint: "Live bytes at the end of the window less those at its beginning",
 			right: true, value: of("growth"), cell: (i) => growthText(i) },
-		{ key: "curve", title: "curve", hint: "Live bytes over the whole recording", fixed: true, cell: (i) => sparkline(table.rows[i]) },
-		{ key: "rate", title: "rate", hint: "Bytes per second: of the whole recording the median slope, in a window its average",
+		!difference && { key: "curve", title: "curve", hint: "Live bytes over the whole recording", fixed: true, cell: (i) => sparkline(table.rows[i]) },
+		!difference && { key: "rate", title: "rate", hint: "Bytes per second: of the whole recording the median slope, in a window its average",
 			right: true, value: rowRate, cell: (i) => formatGrowth(rowRate(i)) + "/s" },
-		{ key: "live", title: "live", hint: "Live bytes at the end of the window", right: true,
+		difference && { key: "before", title: "before", hint: "Live bytes at the first moment", right: true,
+			value: of("before"), cell: (i) => formatBytes(table.figures.before[i]) },
+		{ key: "live", title: difference ? "after" : "live", hint: "Live bytes at the end of the window", right: true,
 			value: of("live"), cell: (i) => formatBytes(table.figures.live[i]) },
 		{ key: "blocks", title: "blocks", hint: "Live blocks at the end of the window", right: true,
 			value: of("blocks"), cell: (i) => formatCount(table.figures.blocks[i]) },
 		{ key: "average", title: "average", hint: "Bytes per live block", right: true, value: rowAverage,
 			cell: (i) => formatBytes(rowAverage(i)) },
-		{ key: "alloc", title: "allocated", hint: "Bytes allocated within the window, freed or not", right: true,
+		!difference && { key: "alloc", title: "allocated", hint: "Bytes allocated within the window, freed or not", right: true,
 			value: of("alloc"), cell: (i) => formatBytes(table.figures.alloc[i]) },
 		windowIsOpen() && { key: "fresh", title: "new, alive", hint: "Allocated since the window began and alive now; at least, where it does not begin at a mark",
 			right: true, value: rowFresh, cell: (i) => formatBytes(rowFresh(i)) },
-		{ key: "kept", title: "kept", hint: "Of what was allocated early in the recording, the share alive at its end",
+		!difference && { key: "kept", title: "kept", hint: "Of what was allocated early in the recording, the share alive at its end",
 			right: true, value: (i) => table.rows[i].survival, cell: (i) => Math.round(100 * table.rows[i].survival) + " %" },
-		{ key: "verdict", title: "verdict", hint: "Of the whole recording", first: "up",
+		{ key: "verdict", title: difference ? "change" : "verdict", hint: difference ? "Of the site" : "Of the whole recording", first: "up",
 			value: (i) => table.rows[i].verdict, cell: (i) => verdictChip(table.rows[i]) },
 		several && { key: "class", title: "class", hint: "Which allocator", first: "up", value: (i) => table.rows[i].class,
 			cell: (i) => recording.classes[table.rows[i].class] },
@@ -260,7 +264,8 @@ function drawCount() {
 
 	byId("sites-count").textContent = plural(shown.length, "site") +
 		(shown.length < table.total ? " of " + formatCount(table.total) : "") +
-		`: ${formatGrowth(sum("growth"))} growth, ${formatBytes(sum("live"))} live, ${formatBytes(sum("alloc"))} allocated`;
+		`: ${formatGrowth(sum("growth"))} growth, ${formatBytes(sum("live"))} live` +
+		(recording.moments ? "" : `, ${formatBytes(sum("alloc"))} allocated`);
 }
 
 // ---- choosing ----------------------------------------------------------------------------------
@@ -301,7 +306,7 @@ function tableKey(event) {
 
 // Rows that neither held, grew nor allocated anything within the window are not shown.
 function tableUpdate(rows, figures, passes) {
-	const { growth, live, alloc } = figures;
+	const { growth, live, alloc, before } = figures;
 
 	table.rows = rows;
 	table.figures = figures;
@@ -311,7 +316,7 @@ function tableUpdate(rows, figures, passes) {
 	table.shown = [];
 	table.total = 0;
 	rows.forEach((row, index) => {
-		if (!growth[index] && !live[index] && !alloc[index])
+		if (!growth[index] && !live[index] && !alloc[index] && !before[index])
 			return;
 		table.total++;
 		if (passes(index))
