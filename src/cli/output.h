@@ -32,7 +32,8 @@ int output_open(struct output *output, const char *path, struct err *err);
 int output_close(struct output *output, bool failed, struct err *err);
 
 #define OUTPUT_FORMATS "auto|text|json|folded|pprof|speedscope|dhat|openmetrics|html"
-enum output_format { /* in the order of OUTPUT_FORMATS, an OPT_CHOICE */
+/* In the order of OUTPUT_FORMATS, which is an OPT_CHOICE. */
+enum output_format {
 	FORMAT_AUTO,
 	FORMAT_TEXT,
 	FORMAT_JSON,

@@ -48,8 +48,8 @@ struct curve {
 struct dhat {
 	const struct export_input *input;
 	struct stacks stacks;
-	struct table *places;	/* struct place */
-	struct table *ends;	/* of places where a stack ends; by it a program point */
+	struct table *places; /* struct place */
+	struct table *ends;   /* of places where a stack ends; by it a program point */
 	struct {
 		struct point *items;
 		size_t count, capacity;
@@ -91,9 +91,9 @@ static int site_add(struct dhat *dhat, const struct ranked_site *ranked)
 	number = place < 0 ? -1 : table_add(dhat->ends, &end, &added);
 	if (number < 0 || (added && !vec_add(&dhat->points)))
 		return -ENOMEM;
-	item = vec_grow((void **)&dhat->points.items[number].sites,
-			&dhat->points.items[number].count, &dhat->points.items[number].capacity,
-			sizeof(*item));
+	item =
+	    vec_grow((void **)&dhat->points.items[number].sites, &dhat->points.items[number].count,
+		     &dhat->points.items[number].capacity, sizeof(*item));
 	if (!item)
 		return -ENOMEM;
 	*item = ranked;
@@ -103,7 +103,7 @@ static int site_add(struct dhat *dhat, const struct ranked_site *ranked)
 /* ---- curves ------------------------------------------------------------------------------------
  */
 
-/* Add what a site holds from each of its points on as steps, which curve_sum() turns into levels. */
+/* Add what a site holds from each of its points on as steps; curve_sum() makes levels of them. */
 static void curve_add(struct curve *curve, const struct profile_site *site)
 {
 	struct site_totals before = {0};
@@ -152,7 +152,8 @@ static double lifetimes_us(const struct curve *curve, const struct profile *prof
 	double sum = 0;
 
 	for (uint32_t i = 1; i < profile->snapshot_count; i++) {
-		double ns = (double)profile->snapshots[i].time_ns - profile->snapshots[i - 1].time_ns;
+		double ns =
+		    (double)profile->snapshots[i].time_ns - profile->snapshots[i - 1].time_ns;
 
 		sum += (curve[i].blocks + curve[i - 1].blocks) / 2 * ns / NS_PER_US;
 	}
@@ -237,9 +238,9 @@ static int points_write(FILE *out, struct dhat *dhat)
 }
 
 /*
- * "0xADDRESS: function (file:line)" or "(in BINARY)", as valgrind writes it and the Firefox Profiler
- * takes it apart (import/dhat.ts, which shows other texts as they are). Python has no addresses: each
- * line of it has its number in the table.
+ * "0xADDRESS: function (file:line)" or "(in BINARY)", as valgrind writes it and the Firefox
+ * Profiler takes it apart (import/dhat.ts, which shows other texts as they are). Python has no
+ * addresses: each line of it has its number in the table.
  */
 static int frame_write(FILE *out, const struct stacks *stacks, size_t number)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * dhat.h - the JSON of DHAT, version 2, which valgrind's dh_view.html and the Firefox Profiler read.
+ * dhat.h - the JSON of DHAT, version 2, which valgrind's dh_view.html and the Firefox Profiler
+ *read.
  *
  *	tb, tbk	allocated in all		eb, ebk	live at the end
  *	mb, mbk	live when the stack had most	gb, gbk	live when all together had most

@@ -22,6 +22,7 @@
 #include "profile/profile.h"
 #include "profile/rank.h"
 #include "profile/verdict.h"
+#include "profile/view.h"
 
 /* One process as far as labels can tell. */
 struct series {
@@ -100,8 +101,8 @@ static int sites_read(struct metrics *metrics)
 	for (size_t i = 0; i < ranking->count; i++) {
 		const struct ranked_site *ranked = &ranking->items[i];
 		const struct site_values values = site_values(ranked);
-		struct series *series = series_of(
-		    metrics, &metrics->input->profile->processes[ranked->site->process]);
+		struct series *series =
+		    series_of(metrics, &metrics->input->profile->processes[ranked->site->process]);
 
 		if (!series)
 			return -ENOMEM;
@@ -179,7 +180,7 @@ static void values_write(const struct metrics *metrics, const struct value_famil
 	for (size_t i = 0; i < metrics->series.count; i++) {
 		const struct series *series = &metrics->series.items[i];
 
-		for (uint32_t class = 0; class < CLASS_COUNT; class++) {
+		for (uint32_t class = 0; class < CLASS_COUNT; class ++) {
 			const char *values = (const char *)&series->classes[class];
 
 			process_write(metrics->out, family->name, series->process);
@@ -273,6 +274,22 @@ static void verdicts_write(const struct metrics *metrics)
 			     metrics->verdicts[i]);
 }
 
+/* What a filter or a suppression has taken out of all sums above. */
+static void rest_write(const struct metrics *metrics)
+{
+	const struct view_rest none = {0};
+	const struct view_rest *filtered = metrics->input->rest ? metrics->input->rest : &none;
+	const struct view_rest *suppressed =
+	    metrics->input->suppressed ? metrics->input->suppressed : &none;
+
+	family_write(metrics->out, "left_out_live_bytes", "bytes",
+		     "Live bytes of sites that are in no other figure.");
+	single_write(metrics->out, "left_out_live_bytes", "by", "filter",
+		     round(filtered->live_bytes));
+	single_write(metrics->out, "left_out_live_bytes", "by", "suppression",
+		     round(suppressed->live_bytes));
+}
+
 static void recording_write(FILE *out, const struct profile *whole)
 {
 	alone_write(out, "recording_start_timestamp_seconds", "seconds",
@@ -328,6 +345,7 @@ int export_openmetrics(FILE *out, const struct export_input *input)
 	rss_write(&metrics, "resident_start_bytes", "Resident memory when the recording began.",
 		  false);
 	verdicts_write(&metrics);
+	rest_write(&metrics);
 	if (losses_write(&metrics) || events_write(&metrics))
 		return -ENOMEM;
 	recording_write(out, input->whole);

@@ -27,7 +27,8 @@
 #include "profile/verdict.h"
 #include "profile/view.h"
 
-enum { /* fields */
+/* Numbers of fields, by message. */
+enum field {
 	PROFILE_SAMPLE_TYPE = 1,
 	PROFILE_SAMPLE = 2,
 	PROFILE_MAPPING = 3,
@@ -91,21 +92,21 @@ struct function {
 
 struct pprof {
 	const struct export_input *input;
-	struct message all;		      /* the profile */
-	struct message one, nested, list;     /* what is being built */
-	struct message function;	      /* so that one may be written meanwhile */
+	struct message all;		  /* the profile */
+	struct message one, nested, list; /* what is being built */
+	struct message function;	  /* so that one may be written meanwhile */
 	struct texts texts;
-	struct table *functions;  /* struct function; ids are their numbers + 1 */
-	struct table *lines;	  /* struct line_node */
-	struct table *locations;  /* numbers of the outermost lines; likewise */
-	struct table *modules;	  /* numbers of texts; likewise */
+	struct table *functions; /* struct function; ids are their numbers + 1 */
+	struct table *lines;	 /* struct line_node */
+	struct table *locations; /* numbers of the outermost lines; likewise */
+	struct table *modules;	 /* numbers of texts; likewise */
 	struct {
 		struct mapping_span {
-			uint32_t name;	 /* number of a text */
+			uint32_t name;	  /* number of a text */
 			uint64_t highest; /* address seen */
-		} *items;
+		} * items;
 		size_t count, capacity;
-	} mappings; /* in the order of 'modules' */
+	} mappings;	       /* in the order of 'modules' */
 	uint32_t *function_of; /* of the profile's frames; 0: not known yet */
 	struct {
 		uint32_t *items;
@@ -344,9 +345,8 @@ static void packed_write(struct message *into, unsigned int field, struct messag
 static void sample_write(struct pprof *pprof, const struct ranked_site *ranked)
 {
 	const struct site_values values = site_values(ranked);
-	const long long in_order[] = {values.alloc_blocks,  values.alloc_bytes,
-				      values.growth_blocks, values.growth_bytes,
-				      values.live_blocks,   values.live_bytes};
+	const long long in_order[] = {values.alloc_blocks, values.alloc_bytes, values.growth_blocks,
+				      values.growth_bytes, values.live_blocks, values.live_bytes};
 
 	stack_read(pprof, ranked->site);
 	message_clear(&pprof->one);
@@ -372,8 +372,8 @@ static void value_type_write(struct pprof *pprof, unsigned int field, const char
 	message_nested(&pprof->all, field, &pprof->one);
 }
 
-static void __attribute__((format(printf, 2, 3))) comment(struct pprof *pprof, const char *format,
-							  ...)
+static void __attribute__((format(printf, 2, 3)))
+comment(struct pprof *pprof, const char *format, ...)
 {
 	_cleanup_free_ char *line = NULL;
 	va_list arguments;

@@ -4,9 +4,9 @@
  *
  * Values of a sample: alloc_objects/count, alloc_space/bytes, growth_objects/count,
  * growth_space/bytes, inuse_objects/count, inuse_space/bytes; shown is inuse_space unless asked
- * otherwise, growth_space of a differential profile. Growth may be negative. Labels are pid (pids of
- * what was merged), comm, class and verdict, or change where it is a difference. What was lost or left
- * out is in the comments.
+ * otherwise, growth_space of a differential profile. Growth may be negative. Labels are pid (pids
+ * of what was merged), comm, class and verdict, or change where it is a difference. What was lost
+ * or left out is in the comments.
  */
 #ifndef SEEP_EXPORT_PPROF_H
 #define SEEP_EXPORT_PPROF_H

@@ -60,14 +60,10 @@ static long long shrunk_blocks(const struct site_values *values)
 }
 
 static const struct face faces[] = {
-    {"growth", "bytes", growth_bytes},
-    {"live", "bytes", live_bytes_of},
-    {"allocated", "bytes", alloc_bytes},
-    {"shrunk", "bytes", shrunk_bytes},
-    {"growth in blocks", "none", growth_blocks},
-    {"live blocks", "none", live_blocks_of},
-    {"allocated blocks", "none", alloc_blocks},
-    {"shrunk by blocks", "none", shrunk_blocks},
+    {"growth", "bytes", growth_bytes},		 {"live", "bytes", live_bytes_of},
+    {"allocated", "bytes", alloc_bytes},	 {"shrunk", "bytes", shrunk_bytes},
+    {"growth in blocks", "none", growth_blocks}, {"live blocks", "none", live_blocks_of},
+    {"allocated blocks", "none", alloc_blocks},	 {"shrunk by blocks", "none", shrunk_blocks},
 };
 
 static const struct face differential_faces[] = {

@@ -71,14 +71,14 @@ static ssize_t frame_number(struct stacks *stacks, uint32_t index)
 
 	if (name < 0 || file < 0 || module < 0)
 		return -1;
-	return frame_add(stacks, &(struct stack_frame){
-				     .address = stacks->addresses && !frame->python ? frame->offset
-										    : 0,
-				     .name = name,
-				     .file = file,
-				     .module = module,
-				     .line = frame->line,
-				 });
+	return frame_add(stacks,
+			 &(struct stack_frame){
+			     .address = stacks->addresses && !frame->python ? frame->offset : 0,
+			     .name = name,
+			     .file = file,
+			     .module = module,
+			     .line = frame->line,
+			 });
 }
 
 char *process_label(const struct profile_process *process)

@@ -21,7 +21,7 @@ struct profile_site;
 struct table;
 
 struct stack_frame {
-	uint64_t address; /* 0 unless addresses were asked for */
+	uint64_t address;	     /* 0 unless addresses were asked for */
 	uint32_t name, file, module; /* numbers in 'texts'; 0: none */
 	uint32_t line;		     /* 0: unknown */
 };
@@ -56,8 +56,8 @@ ssize_t stacks_name(struct stacks *stacks, const char *name);
 /* A text of a frame: name, file or module. */
 const char *stacks_text(const struct stacks *stacks, uint32_t text);
 
-/* "COMM (pid N)"; of merged processes the name alone, "several processes" where they have several. On
- * the heap; NULL when memory is out. */
+/* "COMM (pid N)"; of merged processes the name alone, "several processes" where they have several.
+ * On the heap; NULL when memory is out. */
 char *process_label(const struct profile_process *process);
 
 #endif

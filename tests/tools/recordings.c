@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * recordings.c FOLDER - writes the recordings of the unit tests to FOLDER, for readers of the formats
- * that a report can have: demo.seep, sampled.seep, python.seep, hostile.seep.
+ * recordings.c FOLDER - writes the recordings of the unit tests to FOLDER, for readers of the
+ * formats that a report can have: demo.seep, sampled.seep, python.seep, hostile.seep.
  */
 #include "unit/recordings.h"
 

@@ -47,9 +47,11 @@ static struct written write_view(const struct profile *whole, enum view_frames f
 	struct ranking ranking;
 	struct view_rest rest;
 	struct profile view;
-	const struct export_input input = {
-	    .profile = &view, .ranking = &ranking, .limit = SIZE_MAX, .whole = whole,
-	    .differential = differential};
+	const struct export_input input = {.profile = &view,
+					   .ranking = &ranking,
+					   .limit = SIZE_MAX,
+					   .whole = whole,
+					   .differential = differential};
 	struct written written = {0};
 	FILE *out = open_memstream(&written.bytes, &written.length);
 
@@ -67,7 +69,8 @@ static struct written write_as(const struct profile *whole, exporter *export)
 	return write_view(whole, VIEW_ALL, export, false);
 }
 
-/* ---- a reader of protocol buffers ----------------------------------------------------------------
+/* ---- a reader of protocol buffers
+ * ----------------------------------------------------------------
  */
 
 struct reader {
@@ -194,8 +197,8 @@ static const struct shape {
 	} fields[16];
 } shape_value_type = {"", {[1] = {"type", 's'}, [2] = {"unit", 's'}}},
   shape_label = {"", {[1] = {"key", 's'}, [2] = {"str", 's'}}},
-  shape_sample = {"",
-		  {[1] = {"location", 'p'}, [2] = {"value", 'p'}, [3] = {"label", 'm', &shape_label}}},
+  shape_sample =
+      {"", {[1] = {"location", 'p'}, [2] = {"value", 'p'}, [3] = {"label", 'm', &shape_label}}},
   shape_mapping = {"",
 		   {[1] = {"id", 'n'},
 		    [3] = {"limit", 'n'},
@@ -210,11 +213,9 @@ static const struct shape {
 		     [2] = {"mapping", 'n'},
 		     [3] = {"address", 'n'},
 		     [4] = {"line", 'm', &shape_line}}},
-  shape_function = {"",
-		    {[1] = {"id", 'n'},
-		     [2] = {"name", 's'},
-		     [3] = {"system_name", 's'},
-		     [4] = {"file", 's'}}},
+  shape_function =
+      {"",
+       {[1] = {"id", 'n'}, [2] = {"name", 's'}, [3] = {"system_name", 's'}, [4] = {"file", 's'}}},
   shape_profile = {"profile",
 		   {[1] = {"sample_type", 'm', &shape_value_type},
 		    [2] = {"sample", 'm', &shape_sample},
@@ -362,7 +363,8 @@ static void only_what_is_inlined_shares_a_location(void **state)
 	demo_write(test_path("inlined.seep"), false);
 	test_load(test_path("inlined.seep"), &profile);
 	profile.site_count = 1;
-	profile.sites[0] = profile.sites[1]; /* operator new, Cache::insert in Server::handle, main */
+	profile.sites[0] =
+	    profile.sites[1]; /* operator new, Cache::insert in Server::handle, main */
 	assert_int_equal(profile.sites[0].frame_count, 4);
 	text = pprof_print(write_as(&profile, export_pprof));
 	assert_non_null(strstr(text.bytes, " sample { location 1 2 3 value "));
@@ -439,7 +441,7 @@ static void hostile_names_survive_in_speedscope_and_dhat(void **state)
 	assert_non_null(root);
 	assert_int_equal(json_array_size(json_object_get(root, "pps")), 12);
 	json_array_foreach(json_object_get(root, "ftbl"), index, item)
-		assert_shown(json_string_value(item));
+	    assert_shown(json_string_value(item));
 	json_decref(root);
 	free(written.bytes);
 	profile_deinit(&profile);
@@ -492,8 +494,8 @@ static void hostile_names_survive_in_openmetrics(void **state)
 	assert_non_null(strstr(written.bytes, "\nseep_losses{reason=\"a?\"} 8\n"));
 	assert_non_null(strstr(written.bytes, "\nseep_losses{reason=\"\\\"\\\\\"} 7\n"));
 	assert_non_null(strstr(written.bytes, "\nseep_events{kind=\"x\\\"\"} 2\n"));
-	assert_non_null(strstr(written.bytes,
-			       "\nseep_live_bytes{pid=\"811\",comm=\"?\",class=\"malloc\"} 9906\n"));
+	assert_non_null(strstr(
+	    written.bytes, "\nseep_live_bytes{pid=\"811\",comm=\"?\",class=\"malloc\"} 9906\n"));
 	assert_string_equal(written.bytes + written.length - 7, "\n# EOF\n");
 	line = strtok_r(written.bytes, "\n", &rest);
 	for (; line; line = strtok_r(NULL, "\n", &rest))
@@ -502,7 +504,8 @@ static void hostile_names_survive_in_openmetrics(void **state)
 	profile_deinit(&profile);
 }
 
-/* ---- the same totals everywhere ------------------------------------------------------------------
+/* ---- the same totals everywhere
+ * ------------------------------------------------------------------
  */
 
 /* Names that are often the same, inlined functions, processes of one pid, growth of either sign. */
@@ -537,7 +540,8 @@ static void random_write(const char *path, uint64_t seed)
 		for (uint32_t k = 0; k < depth; k++)
 			frames[k] = NATIVE(1, random_below(&prng, 20));
 		recording_put_stack(recording, i, frames, depth, i % 7 == 0, WALK_END_DEPTH);
-		recording_put_site(recording, i, i % processes, random_below(&prng, CLASS_COUNT), i);
+		recording_put_site(recording, i, i % processes, random_below(&prng, CLASS_COUNT),
+				   i);
 		for (uint32_t k = random_below(&prng, 2); k < snapshots; k += 1 + i % 4) {
 			blocks += random_below(&prng, k ? 100 : 1000);
 			freed += floor((blocks - freed) * random_below(&prng, 5) / 4);
@@ -658,9 +662,8 @@ static long long dhat_sum(const json_t *root, const char *key)
 		assert_true(value >= 0);
 		sum += value;
 		json_array_foreach(json_object_get(root, "pps"), before, other)
-			assert_true(before >= index ||
-				    !json_equal(json_object_get(point, "fs"),
-						json_object_get(other, "fs")));
+		    assert_true(before >= index || !json_equal(json_object_get(point, "fs"),
+							       json_object_get(other, "fs")));
 	}
 	return sum;
 }
@@ -711,9 +714,9 @@ static long long metric_sum(const char *text, const char *name)
 static void openmetrics_compare(const struct profile *profile, const struct sums *sums)
 {
 	struct written written = write_as(profile, export_openmetrics);
-	static const char *const names[FIGURES] = {
-	    "seep_allocated_blocks", "seep_allocated_bytes", "seep_growth_blocks",
-	    "seep_growth_bytes",     "seep_live_blocks",     "seep_live_bytes"};
+	static const char *const names[FIGURES] = {"seep_allocated_blocks", "seep_allocated_bytes",
+						   "seep_growth_blocks",    "seep_growth_bytes",
+						   "seep_live_blocks",	    "seep_live_bytes"};
 
 	for (size_t i = 0; i < FIGURES; i++)
 		assert_int_equal(metric_sum(written.bytes, names[i]), sums->all[i]);
@@ -769,9 +772,9 @@ static void every_format_has_the_same_totals(void **state)
 
 static void numbers_are_written_as_protobuf_wants_them(void **state)
 {
-	static const uint64_t numbers[] = {1,		127,	    128,	300,	  16383,
-					   16384,	UINT32_MAX, 1ULL << 62, INT64_MAX, 1ULL << 63,
-					   UINT64_MAX, -4099LL};
+	static const uint64_t numbers[] = {1,	      127,	  128,	      300,
+					   16383,     16384,	  UINT32_MAX, 1ULL << 62,
+					   INT64_MAX, 1ULL << 63, UINT64_MAX, -4099LL};
 	struct message message = {0};
 	struct reader reader, bytes;
 	uint64_t field, value;

@@ -349,6 +349,23 @@ def refused(name, *options):
     return result.stderr
 
 
+def test_what_is_left_out_is_said(name):
+    """In the metrics and in pprof's comments, so that sums can be trusted."""
+    metrics = path_of(name, "filtered.om")
+    samples = path_of(name, "filtered.pb.gz")
+    with open(path_of(name, "filter"), "w") as file:
+        file.write("leak:*\n")
+    for path in metrics, samples:
+        run(SEEP, "report", "--suppressions", path_of(name, "filter"), "-o", path, path_of(name, "seep"))
+    with open(metrics) as file:
+        text = file.read()
+    left_out = re.search(r'^seep_left_out_live_bytes{by="suppression"} (\d+)$', text, re.M)
+    shown = re.findall(r"^seep_live_bytes{.*} (\d+)$", text, re.M)
+    assert int(left_out.group(1)) > 0, text
+    equal(int(left_out.group(1)) + sum(map(int, shown)), total(name, "live_bytes"), "live bytes")
+    assert "suppressed: " in pprof("-comments", samples)
+
+
 def test_what_makes_no_sense_is_refused(name):
     assert "sums of all sites" in refused(name, "--format", "openmetrics", "-n", "3")
     assert "sums of all sites" in refused(name, "-o", path_of(name, "om"), "--merge-processes")
@@ -398,12 +415,13 @@ def check(test, name):
 def main():
     write_all()
     tests = [test for test in globals().values() if getattr(test, "__name__", "").startswith("test_")]
+    of_recordings = (test_pprof_diff_base, test_pprof_merged, test_what_is_left_out_is_said,
+                     test_what_makes_no_sense_is_refused)
     for test in tests:
         before = counts["failed"] + counts["skipped"]
         for name in RECORDINGS + (DIFFERENCE,):
-            if name != DIFFERENCE or test not in (test_pprof_diff_base, test_pprof_merged,
-                                                   test_what_makes_no_sense_is_refused):
-                check(test, name)  # these begin with a recording
+            if name != DIFFERENCE or test not in of_recordings:
+                check(test, name)
         if counts["failed"] + counts["skipped"] == before:
             print(f"ok   {test.__name__[5:]}")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
