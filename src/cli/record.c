@@ -163,7 +163,7 @@ static int record_main(int argc, char **argv, struct err *err)
 		       "Watch what live processes allocate and keep, and write it to a file.\n\n");
 		opt_print(record_options);
 		printf("\nCtrl-C stops and writes the results, a second one abandons them; SIGUSR1 "
-		       "takes a snapshot.\nBlocks allocated before the recording are not seen; "
+		       "marks a moment\n(mark1, ...) for report --since and for diff.\nBlocks allocated before the recording are not seen; "
 		       "their frees are counted as unmatched.\n");
 		return EXIT_OK;
 	}

@@ -7,8 +7,8 @@ import shutil
 import signal
 import time
 
-from harness import (OK, USAGE, Recorder, Report, Target, check, equal, one_error_line, scratch_dir,
-                     seep, target_path)
+from harness import (BAD_FILE, OK, USAGE, Recorder, Report, Target, check, equal,
+                     one_error_line, scratch_dir, seep, target_path)
 
 NONE = (0, 0)
 PAGE = 4096
@@ -92,6 +92,19 @@ def test_moments_that_are_not_there_are_one_line():
     one_error_line(seep("report", path, "--since", "noon"), USAGE, "'noon' is not a moment")
     one_error_line(seep("diff", path, path + "@mark7"), USAGE, "no marks")
     one_error_line(seep("diff", path), USAGE, "A B")
+    one_error_line(seep("diff", path, path, "-o", path), USAGE, "is the recording itself")
+    one_error_line(seep("diff", path + "@end", path, "-o", path), USAGE, "is the recording itself")
+    with open(path, "rb") as file:
+        whole = file.read()
+    cut, odd = path + ".cut", path + "@1s"
+    with open(cut, "wb") as file:
+        file.write(whole[:len(whole) // 2])
+    one_error_line(seep("diff", path, cut), BAD_FILE, cut)
+    one_error_line(seep("diff", path, path + ".gone@end"), BAD_FILE, path + ".gone'")
+    # a file of such a name is that file
+    shutil.copy(path, odd)
+    equal(diff(odd, path)["diff"]["a"]["recording"], odd, "recording")
+    equal(diff(odd + "@end", path)["diff"]["a"]["recording"], odd, "recording")
 
 
 def test_all_birth_epochs_can_be_used_up():

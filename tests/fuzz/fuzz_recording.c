@@ -7,8 +7,12 @@
  */
 #include "../../src/store/recording_read.c"
 
+#include "export/dhat.h"
 #include "export/folded.h"
 #include "export/json.h"
+#include "export/openmetrics.h"
+#include "export/pprof.h"
+#include "export/speedscope.h"
 #include "export/text.h"
 #include "export/tracemalloc.h"
 #include "profile/diff.h"
@@ -19,28 +23,6 @@
 #include "profile/view.h"
 #include "profile/window.h"
 
-/* As seep diff and report --since do. */
-static void moments_use(const struct profile *profile)
-{
-	const struct diff_side start = {.profile = profile, .path = "a", .name = "start"};
-	struct diff_side end = {.profile = profile, .path = "b", .name = "end"};
-	static const char *const moments[] = {"start", "mark1", "1s", "end"};
-	struct profile made;
-
-	if (profile->snapshot_count)
-		end.snapshot = profile->snapshot_count - 1;
-	if (profile_diff(&start, &end, &made, NULL))
-		abort();
-	exports_run(&made, &made);
-	profile_deinit(&made);
-	for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
-		if (profile_since(profile, moments[i], &made, NULL))
-			continue;
-		exports_run(&made, &made);
-		profile_deinit(&made);
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void exports_run(const struct profile *whole, const struct profile *shown)
@@ -49,7 +31,11 @@ static void exports_run(const struct profile *whole, const struct profile *shown
 	const struct text_options text = {.color = true, .stacks = 5};
 	const struct text_options lines = {.lines = TEXT_TRACEBACKS};
 	struct ranking ranking = {0}, all = {0};
-	struct export_input input = {shown, &ranking, SIZE_MAX, whole, NULL};
+	struct export_input input = {.profile = shown,
+				     .ranking = &ranking,
+				     .limit = SIZE_MAX,
+				     .whole = whole,
+				     .differential = whole->diff != NULL};
 	struct verdict verdict = {0};
 	FILE *out = fopen("/dev/null", "w");
 
@@ -59,6 +45,10 @@ static void exports_run(const struct profile *whole, const struct profile *shown
 		abort();
 	if (export_text(out, &input, &verdict, &text) || export_json(out, &input) ||
 	    export_folded(out, &input, FOLDED_ALLOC))
+		abort();
+	if (export_pprof(out, &input) || export_speedscope(out, &input) ||
+	    export_dhat(out, &input) || export_openmetrics(out, &input) ||
+	    export_folded(out, &input, FOLDED_DIFF))
 		abort();
 	tracemalloc_sort(shown, &ranking);
 	if (export_text(out, &input, &verdict, &lines))
@@ -100,6 +90,28 @@ static void profile_use(const struct profile *profile)
 			abort();
 		groups_run(profile, &view, false);
 		profile_deinit(&view);
+	}
+}
+
+/* As seep diff and report --since do. */
+static void moments_use(const struct profile *profile)
+{
+	const struct diff_side start = {.profile = profile, .path = "a", .name = "start"};
+	struct diff_side end = {.profile = profile, .path = "b", .name = "end"};
+	static const char *const moments[] = {"start", "mark1", "1s", "end"};
+	struct profile made;
+
+	if (profile->snapshot_count)
+		end.snapshot = profile->snapshot_count - 1;
+	if (profile_diff(&start, &end, &made, NULL))
+		abort();
+	exports_run(&made, &made);
+	profile_deinit(&made);
+	for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
+		if (profile_since(profile, moments[i], &made, NULL))
+			continue;
+		exports_run(&made, &made);
+		profile_deinit(&made);
 	}
 }
 
