@@ -18,7 +18,7 @@ fail() {
 # Options stand in the page as "Fl d , Fl -duration", and in the section of their verb.
 section() { sed -n "/^\.Ss Options of $1\$/,/^\.S[sh] [^O]/p" "$man"; }
 
-for verb in record report doctor diff; do
+for verb in record top report doctor diff; do
 	options=$("$seep" "$verb" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+')
 	[ -n "$options" ] || fail "seep $verb --help lists no options"
 	[ "$verb" = diff ] && verb=report # it has the options of that

@@ -39,6 +39,7 @@ part()
 waiting_lane()
 {
 	part "BPF tests" tests/run-bpf.sh
+	part "seep top" tests/top.sh "$BUILD"
 }
 
 computing_lane()

@@ -114,7 +114,7 @@ static void lines_end(void)
 struct top {
 	struct tui *tui; /* NULL before the recording runs, and after */
 	struct live live;
-	unsigned int mark_count;
+	uint32_t mark_count; /* told so far */
 };
 
 static void figures_fill(const struct live *live, uint64_t now_ns, struct screen_figures *figures)
@@ -142,21 +142,31 @@ static void figures_fill(const struct live *live, uint64_t now_ns, struct screen
 		 live_slowdown_text(live, slowdown));
 }
 
+/* A mark waits for a reader of the file, so it is told when it is there. */
+static void marks_tell(struct top *top, const struct live *live, uint64_t now_ns)
+{
+	uint32_t count = recorder_status(live->recorder)->mark_count;
+	char text[UNITS_TEXT_MAX];
+
+	if (count == top->mark_count)
+		return;
+	top->mark_count = count;
+	log_info("mark%u at %s; since then: seep report --since mark%u %s", count,
+		 units_format_duration(now_ns / NS_PER_S, text), count, live->path);
+}
+
 static int on_tick(void *context, struct live *live, uint64_t now_ns, struct err *err)
 {
 	struct top *top = context;
 	unsigned int commands = tui_commands(top->tui);
 	struct screen_figures figures;
-	char text[UNITS_TEXT_MAX];
 	int status = 0;
 
-	if (commands & TUI_MARK) {
+	if (commands & TUI_MARK)
 		status = live_mark(live, err);
-		log_info("mark %u at %s", ++top->mark_count,
-			 units_format_duration(now_ns / (double)NS_PER_S, text));
-	}
 	if (commands & TUI_QUIT)
 		live_stop(live);
+	marks_tell(top, live, now_ns);
 	figures_fill(live, now_ns, &figures);
 	tui_show(top->tui, &figures);
 	return status;

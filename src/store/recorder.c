@@ -125,7 +125,7 @@ struct recorder {
 		struct site_key *items;
 		size_t count, capacity;
 	} ended_sites; /* in the kernel's table for no reason once this snapshot is written */
-	uint32_t snapshot_count, age, mark_count;
+	uint32_t snapshot_count, age;
 	uint64_t next_epoch_ns;
 	uint64_t written_losses[LOSS_REASON_COUNT];
 	bool out_of_memory;
@@ -1052,7 +1052,7 @@ static void settle_ended(struct recorder *recorder)
 /* Marks count from 1; the reader numbers the marked snapshots likewise. */
 static void note_mark(struct recorder *recorder)
 {
-	uint32_t mark = ++recorder->mark_count;
+	uint32_t mark = ++recorder->status.mark_count;
 
 	recorder_event(recorder, "mark", "mark %u", mark);
 	if (recorder->age + 1 >= AGE_CLASSES)

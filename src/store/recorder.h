@@ -42,6 +42,7 @@ struct recorder_status {
 	uint64_t rss_bytes;
 	uint64_t site_count, snapshot_count;
 	uint64_t lost;	    /* all losses */
+	uint32_t mark_count;
 	char top_site[160]; /* "function (file:line) +1.2 MiB", "" while unknown */
 };
 
