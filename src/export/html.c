@@ -286,7 +286,7 @@ static void processes_write(const struct page *page)
 	putc(']', out);
 }
 
-/* Times in ms, probe hits, and 1 for marked, 2 for settling ones. */
+/* Times in ms, probe hits, and 1 for marked, 2 for settling ones, 4 times the number of the mark. */
 static void snapshots_write(const struct page *page)
 {
 	const struct profile *profile = page->input->whole;
@@ -299,7 +299,8 @@ static void snapshots_write(const struct page *page)
 
 		delta_write(out, snapshot->time_ns / 1e6, &time);
 		delta_write(out, snapshot->events, &events);
-		digits_write(out, snapshot->marked | snapshot->settling << 1);
+		digits_write(out, snapshot->marked | snapshot->settling << 1 |
+					  (long long)snapshot->mark << 2);
 	}
 	putc('"', out);
 }

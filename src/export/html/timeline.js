@@ -147,6 +147,9 @@ function drawTimes(group) {
 const markSnapshots = () => snapshots.flags.map((flags, i) => i)
 	.filter((i) => snapshots.flags[i] & SNAPSHOT_MARKED);
 
+// As --since and diff call it.
+const markName = (snapshot) => "mark" + (snapshots.flags[snapshot] >> 2);
+
 function drawMoments(group) {
 	const bottom = plotBottom();
 	const settle = snapshots.flags.findIndex((flags) => flags & SNAPSHOT_SETTLING);
@@ -157,10 +160,10 @@ function drawMoments(group) {
 			width: Math.max(0, PLOT.left + plotWidth() - x) }),
 		draw("text", { class: "mark-name", x: x + 4, y: PLOT.top + 10 }, "settling"));
 	}
-	markSnapshots().forEach((snapshot, i) => {
+	markSnapshots().forEach((snapshot) => {
 		const x = snapshotToX(snapshot);
 		group.append(draw("line", { class: "mark", x1: x, x2: x, y1: PLOT.top, y2: bottom }),
-			draw("text", { class: "mark-name", x: x + 3, y: PLOT.top + 10 }, "mark" + (i + 1)));
+			draw("text", { class: "mark-name", x: x + 3, y: PLOT.top + 10 }, markName(snapshot)));
 	});
 	for (const [time, kind, text] of recording.events) {
 		const x = timeToX(Math.min(time, duration()));
@@ -304,8 +307,8 @@ function fillSince() {
 	const marks = markSnapshots(), since = byId("since");
 
 	since.hidden = !marks.length;
-	since.replaceChildren(make("option", { value: "" }, "since…"), ...marks.map((snapshot, i) =>
-		make("option", { value: snapshot }, `since mark${i + 1} (${formatDuration(snapshots.times[snapshot])})`)));
+	since.replaceChildren(make("option", { value: "" }, "since…"), ...marks.map((snapshot) =>
+		make("option", { value: snapshot }, `since ${markName(snapshot)} (${formatDuration(snapshots.times[snapshot])})`)));
 	since.addEventListener("change", () => {
 		if (since.value !== "")
 			windowSet(Number(since.value), lastSnapshot);
