@@ -286,7 +286,7 @@ static void processes_write(const struct page *page)
 	putc(']', out);
 }
 
-/* Times in ms, probe hits, and 1 for marked, 2 for settling ones, 4 times the number of the mark. */
+/* Times in ms, probe hits, and 1 for marked, 2 for settling ones, 4 x the number of the mark. */
 static void snapshots_write(const struct page *page)
 {
 	const struct profile *profile = page->input->whole;
