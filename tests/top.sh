@@ -141,7 +141,7 @@ ok "colour" sh -c "tmux -L top capture-pane -e -p -t main | grep -q '\[31m'"
 
 keys Down
 ok "stack of the second row" shows '^ c  handle_login  .*watched\.c:'
-ok "frames are counted" shows '── stack of row 2, [0-9]+ frames'
+ok "frames are counted" shows '── stack of row 2, frames 1 to [0-9]+ of [0-9]+ ─'
 keys Enter
 ok "stack hidden" vanishes '^── '
 keys Enter
@@ -211,6 +211,10 @@ mux resize-window -t main -x 60 -y 15
 ok "60x15" shows '^ growth +rate +live verdict +function$'
 ok "60x15: rows" row 1 '/s .* leak +leak_upload  watched\.c:'
 ok "60x15: the last line" until_true sh -c "tmux -L top capture-pane -p -t main | sed -n 15p | grep -q ."
+keys ']'
+ok "stack scrolled" shows '── stack of row 1, frames 2 to '
+keys '['
+ok "stack scrolled back" shows '── stack of row 1, frames 1 to '
 mux resize-window -t main -x 132 -y 43
 ok "132x43" shows '^ growth +rate +live blocks kept trend +verdict +class +function$'
 ok "132x43: rows" row 1 '[▁▂▃▄▅▆▇█]{16} leak +mmap +leak_upload  .*/watched\.c:'

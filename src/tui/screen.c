@@ -264,6 +264,28 @@ static void count_cell(double count, char cell[CELL_MAX])
 		snprintf(cell, CELL_MAX, "%.1fG", size / 1e9);
 }
 
+/* A name in 'width' columns; of "SSL_new < connect" both sides stay to be seen. */
+static char *name_cut(const char *name, size_t width)
+{
+	const char *arrow = strstr(name, " < ");
+	size_t left = arrow ? arrow - name : 0, right = arrow ? utf8_columns(arrow + 3) : 0;
+	_cleanup_free_ char *head = NULL, *short_head = NULL, *short_tail = NULL;
+	char *pair = NULL;
+
+	if (!arrow || width < 16 || utf8_columns(name) <= width)
+		return elide_middle(name, width);
+	width -= 3;
+	head = strndup(name, left);
+	left = right < width / 2 ? width - right : width / 2;
+	short_head = head ? elide_middle(head, left) : NULL;
+	if (!short_head)
+		return NULL;
+	short_tail = elide_middle(arrow + 3, width - utf8_columns(short_head));
+	if (!short_tail || asprintf(&pair, "%s < %s", short_head, short_tail) < 0)
+		return NULL;
+	return pair;
+}
+
 /* A function and its place in 'width' columns; of a path at least the name of the file. Where both
  * do not fit, the name alone: the stack pane has more room. */
 static char *name_fit(const char *name, const char *place, size_t width)
@@ -275,7 +297,7 @@ static char *name_fit(const char *name, const char *place, size_t width)
 
 	least = slash ? utf8_columns(slash + 1) : utf8_columns(place);
 	if (!place[0] || name_columns + 2 + least > width)
-		return elide_middle(name, width);
+		return name_cut(name, width);
 	room = width - name_columns - 2;
 	/* not even "…/name" fits: the name of the file stands for itself */
 	short_place = elide_path(slash && room < least + 2 ? slash + 1 : place, room);
@@ -582,23 +604,21 @@ static void table_draw(struct screen_view *view, int rows)
 
 /* ---- the stack ------------------------------------------------------------------------------ */
 
-static void stack_title(const struct screen_view *view, int line, const struct profile_site *site,
-			size_t stack_count)
+static void stack_title(int line, const char *text)
 {
-	char text[128];
-
-	if (!site)
-		snprintf(text, sizeof(text), " no stack ");
-	else if (stack_count > 1)
-		snprintf(text, sizeof(text), " first of %zu stacks of row %zu, %u frames ",
-			 stack_count, view->selected + 1, site->frame_count);
-	else
-		snprintf(text, sizeof(text), " stack of row %zu, %u frames ", view->selected + 1,
-			 site->frame_count);
 	attrset(A_DIM);
 	mvhline(line, 0, terminal.utf8 ? ACS_HLINE : '-', COLS);
 	put(line, 2, COLS - 2, text);
 	attrset(0);
+}
+
+/* Which frames are shown, unless somebody scrolls: from that on which names the row, so that what
+ * lies between the allocator and it does not take all the room. */
+static size_t stack_begin(const struct list *list, const struct profile_site *site)
+{
+	uint32_t called = site_called_frame(&list->view, site);
+
+	return called < site->frame_count ? called : site_naming_frame(&list->view, site);
 }
 
 static void frame_draw(const struct profile_frame *frame, int line)
@@ -615,24 +635,33 @@ static void stack_draw(struct screen_view *view, int line, int rows)
 {
 	const struct list *list = view->list;
 	const struct profile_site *site = NULL;
-	size_t stack_count = 0, lines;
+	size_t stack_count = 0, lines, end;
+	char text[128];
 
 	if (view->selected < list->count)
 		site = list_stack(list, view->selected, &stack_count);
-	stack_title(view, line, site, stack_count);
-	if (!site)
+	if (!site) {
+		stack_title(line, " no stack ");
 		return;
+	}
 	lines = site->frame_count + site->truncated;
+	if (!view->stack_scrolled)
+		view->stack_first = stack_begin(list, site);
 	if (view->stack_first + rows > lines)
 		view->stack_first = lines > (size_t)rows ? lines - rows : 0;
-	for (int i = 0; i < rows && view->stack_first + i < lines; i++) {
-		size_t frame = view->stack_first + i;
+	end = view->stack_first + rows < lines ? view->stack_first + rows : lines;
+	for (size_t frame = view->stack_first; frame < end; frame++) {
+		int at = line + 1 + frame - view->stack_first;
 
 		if (frame < site->frame_count)
-			frame_draw(&list->view.frames[site->frames[frame]], line + 1 + i);
+			frame_draw(&list->view.frames[site->frames[frame]], at);
 		else
-			put(line + 1 + i, 4, COLS - 4, "[the root is missing]");
+			put(at, 4, COLS - 4, "[the root is missing]");
 	}
+	snprintf(text, sizeof(text), " %sstack of row %zu, frames %zu to %zu of %zu ",
+		 stack_count > 1 ? "first " : "", view->selected + 1,
+		 view->stack_first + (lines > 0), end, lines);
+	stack_title(line, text);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */

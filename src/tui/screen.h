@@ -32,6 +32,7 @@ struct screen_view {
 	struct list_options options;
 	size_t selected, first; /* rows; screen_draw() keeps them in what there is and what fits */
 	size_t stack_first;	/* frame at the top of the stack pane, kept likewise */
+	bool stack_scrolled;	/* false: it is the frame that names the row */
 	bool stack_shown, help_shown, paused, editing;
 	const char *message; /* "": the keys are shown in its place */
 };

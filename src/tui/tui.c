@@ -286,7 +286,8 @@ static void rows_change(struct tui *tui)
 	tui->wanted = tui->view.options;
 	pthread_mutex_unlock(&tui->lock);
 	tui->follows = false;
-	tui->view.selected = tui->view.first = tui->view.stack_first = 0;
+	tui->view.stack_scrolled = false;
+	tui->view.selected = tui->view.first = 0;
 	if (tui->list->loaded && list_arrange(tui->list, &tui->view.options, &err))
 		tui_message(tui, err.text);
 }
@@ -308,7 +309,7 @@ static void row_select(struct tui *tui, size_t row)
 	if (row >= tui->list->count)
 		row = tui->list->count - 1;
 	tui->view.selected = row;
-	tui->view.stack_first = 0;
+	tui->view.stack_scrolled = false;
 	tui->follows = row > 0;
 	tui->selected_key = list_key(tui->list, row);
 }
@@ -433,9 +434,11 @@ static void move_key(struct tui *tui, uint32_t key)
 		row_select(tui, SIZE_MAX);
 		break;
 	case '[':
+		tui->view.stack_scrolled = true;
 		tui->view.stack_first -= tui->view.stack_first > 0;
 		break;
 	case ']':
+		tui->view.stack_scrolled = true;
 		tui->view.stack_first++; /* as far as there are frames: screen_draw() */
 		break;
 	}
