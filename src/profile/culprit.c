@@ -23,8 +23,10 @@
 #define STEP_SHARE   0.90 /* of a node, or of that, must grow in step */
 #define PART_SHARE   0.15 /* of all */
 #define BRANCH_SHARE 0.60 /* of what the branch began with */
-#define STEP_MOST    8	  /* times as many blocks */
-#define STEP_ERROR   0.01
+#define STEP_MOST    8	  /* blocks of one site in a step */
+#define STEP_EACH    4	  /* of the heaviest one */
+#define STEP_ERROR   0.005
+#define STEP_SLACK   1.5  /* blocks: one more or less at the ends */
 #define STEP_BLOCKS  11 /* fewer say nothing about steps */
 #define PARTS_MOST   6	/* 1 / PART_SHARE */
 
@@ -186,13 +188,13 @@ static bool is_dispatcher(const struct profile_frame *frame)
 	return false;
 }
 
-/* Is the greater count a small multiple of the smaller one? */
-static bool counts_agree(double a, double b)
+/* Is a count so many times the unit? */
+static bool count_agrees(double blocks, double unit)
 {
-	double less = fmin(a, b), more = fmax(a, b), times = round(more / less);
+	double times = round(blocks / unit);
 
-	return less >= STEP_BLOCKS && times <= STEP_MOST &&
-	       fabs(more - times * less) <= STEP_ERROR * more + 1;
+	return times >= 1 && times <= STEP_MOST &&
+	       fabs(blocks - times * unit) <= STEP_ERROR * blocks + STEP_SLACK;
 }
 
 static const struct ranked_site *heaviest_of(const struct walker *walker, const struct node *node)
@@ -205,26 +207,36 @@ static const struct ranked_site *heaviest_of(const struct walker *walker, const 
 	return heaviest;
 }
 
-/* Is what is below a node one thing, that is: does what is beside its part 'chain' grow in step with
- * the heaviest site? 'chain' without sites: all of the node. */
-static bool grows_in_step(const struct walker *walker, const struct node *node,
-			  const struct node *chain)
+/* Share of the scores beside 'chain' that grow by 1 to STEP_MOST times 'unit' blocks. */
+static double share_in_step(const struct walker *walker, const struct node *node,
+			    const struct node *chain, double unit)
 {
-	const struct ranked_site *heaviest = heaviest_of(walker, node);
 	double agreed = 0, rest = 0;
 
-	if (walker->sampled)
-		return false;
 	for (size_t i = node->begin; i < node->end; i++) {
 		const struct ranked_site *ranked = walker->growers[i].ranked;
 
 		if (i >= chain->begin && i < chain->end)
 			continue;
 		rest += ranked->score;
-		if (counts_agree(ranked->growth_blocks, heaviest->growth_blocks))
+		if (count_agrees(ranked->growth_blocks, unit))
 			agreed += ranked->score;
 	}
-	return rest >= REST_SHARE * node->score && agreed >= STEP_SHARE * rest;
+	return rest >= REST_SHARE * node->score ? agreed / rest : 0;
+}
+
+/* Is what is below a node one thing, that is: does what is beside its part 'chain' grow in step with
+ * the heaviest site, which may be several blocks each time? 'chain' without sites: all of it. */
+static bool grows_in_step(const struct walker *walker, const struct node *node,
+			  const struct node *chain)
+{
+	double blocks = heaviest_of(walker, node)->growth_blocks;
+
+	for (unsigned int each = 1; each <= STEP_EACH && !walker->sampled; each++)
+		if (blocks / each >= STEP_BLOCKS &&
+		    share_in_step(walker, node, chain, blocks / each) >= STEP_SHARE)
+			return true;
+	return false;
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------

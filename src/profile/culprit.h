@@ -11,10 +11,11 @@
  * exchanged weighs less. The walk begins above the roots:
  *
  *   1. the walk ends when what is below a frame is one thing: sites of 90 % of its weight grew by
- *	one number of blocks, or by up to 8 times as many (within 1 % and a block), as a Thread has
- *	one Event and two locks. Where nearly all (85 %) passes through one frame below, what is
- *	beside that is asked, if it is 2 % at least. Not in sampled recordings, and not in frames
- *	that only run what they are given (main, <module>, Thread.run, event loops)
+ *	1 to 8 times one number of blocks (within half a percent and a block), as a Thread has one
+ *	Event and two locks; that number is the growth of the heaviest site, or a half to a fourth of
+ *	it. Where nearly all (85 %) passes through one frame below, what is beside that is asked, if
+ *	it is 2 % at least. Not in sampled recordings, and not in frames that only run what they are
+ *	given (main, <module>, Thread.run, event loops)
  *   2. a frame below which nearly all passes through one other is left for that one: of main(), the
  *	event loop and the request handler the deepest is named
  *   3. else it goes on into each part that holds 15 % of the weight of all: a frame below, or

@@ -136,8 +136,9 @@ static void threads_draw(struct drawing *drawing, const char *above, double bloc
 	    {"Thread.__init__:882 Event.__init__:563", 1, 53},
 	    {"Thread.__init__:882 Event.__init__:563 Condition.__init__:234", 2, 241},
 	    {"Thread.__init__:882 Event.__init__:563 Condition.__init__:241", 1, 47},
-	    {"Thread.__init__:882 Event.__init__:563 Condition.__init__:255", 1, 619},
+	    {"Thread.__init__:882 Event.__init__:563 Condition.__init__:255", 2, 311},
 	    {"Thread.__init__:889 WeakSet.add:89", 1, 73},
+	    {"Thread.__init__:903 _make_invoke_excepthook:1333", 5, 59},
 	    {"Thread.start:957", 3, 41},
 	};
 
@@ -154,11 +155,12 @@ static void the_line_that_makes_threads_is_named(void **state)
 	struct drawing *drawing = drawing_new();
 
 	threads_draw(drawing, "<module>:97 serve:31 accept_loop:12 process_request:658", 13);
-	site_draw(drawing, "<module>:97 serve:31 log:3", 7, 607);
+	site_draw(drawing, "<module>:97 serve:31 log:3", 7, 701);
 	culprits_draw(drawing);
 	assert_int_equal(drawing->culprits.count, 2);
-	/* 13 * (61 + 233 + 59 + 53 + 2 * 241 + 47 + 619 + 73 + 3 * 41) of that + 7 * 607 */
-	assert_culprit(drawing, 0, "process_request:658", 9, 84);
+	/* 13 * (61 + 233 + 59 + 53 + 2 * 241 + 47 + 2 * 311 + 73 + 5 * 59 + 3 * 41) = 26624,
+	 * of that and 7 * 701 */
+	assert_culprit(drawing, 0, "process_request:658", 10, 84);
 	assert_culprit(drawing, 1, "log:3", 1, 16);
 	drawing_free(drawing);
 }

@@ -563,7 +563,7 @@ static void values_out_of_range_are_refused(void **state)
 	    {"UPDATE site SET class = 3", "a number is out of range"},
 	    {"UPDATE site SET id = id + 5000000000", "a number is out of range"},
 	    {"UPDATE stack SET frames = x'010203'", "a stack has the wrong size"},
-	    {"UPDATE stack SET frames = zeroblob(8192)", "a stack has the wrong size"},
+	    {"UPDATE stack SET frames = zeroblob(65536)", "a stack has the wrong size"},
 	    {"UPDATE stack SET end_reason = 200", "a stack has the wrong size"},
 	    {"UPDATE frame SET position = 1 WHERE position = 0 AND line = 17", "out of order"},
 	    {"UPDATE frame SET line = 5000000000", "a number is out of range"},
