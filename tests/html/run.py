@@ -327,6 +327,8 @@ def a_dragged_window_changes_the_numbers(world):
     equal(page.run("flame.tree.value[0]"),
           page.run("page.figures.growth.reduce((sum, bytes) => sum + Math.max(0, bytes), 0)"))
     equal(page.run("byId('window-from').value + ' ' + byId('window-to').value"), "14s 38s")
+    grown = page.run("table.shown.map((i) => table.figures.growth[i])")
+    equal(grown, sorted(grown, reverse=True), "order within a window")
     equal(page.run("byId('window-all').disabled"), False)
     page.click("#window-all")
     equal(page.run(SUMS), window_truth(world, 0, 30))

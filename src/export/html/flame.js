@@ -331,7 +331,8 @@ function textHash(text) {
 // Red grew, blue shrank, grey did neither; the stronger, the larger the part that changed.
 function changeColor(node) {
 	const { tree, theme } = flame;
-	const share = tree.size[node] > 0 ? Math.max(-1, Math.min(1, tree.growth[node] / tree.size[node])) : 0;
+	const size = flame.mode === "change" ? tree.value[node] : tree.size[node];
+	const share = size > 0 ? Math.max(-1, Math.min(1, tree.growth[node] / size)) : 0;
 	const strength = Math.round(Math.abs(share) * (theme.dark ? 55 : 75));
 	const light = theme.dark ? 30 + Math.abs(share) * 6 : 90 - Math.abs(share) * 18;
 

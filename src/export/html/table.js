@@ -38,15 +38,13 @@ const windowIsOpen = () => timeline.window.from > 0 && timeline.window.to === la
 function rowFresh(index) {
 	const row = table.rows[index], numbers = row.agesRead || (row.agesRead = readAll(row.ages));
 	const since = snapshots.times[timeline.window.from] - 0.0005;
-	let alive = 0, exact = false;
+	let alive = 0;
 
 	recording.epochs.forEach((begin, age) => {
-		if (begin < since || 2 * age >= numbers.length)
-			return;
-		exact = exact || begin < since + 0.001;
-		alive += Math.max(0, numbers[2 * age] - numbers[2 * age + 1]);
+		if (begin >= since && 2 * age < numbers.length)
+			alive += Math.max(0, numbers[2 * age] - numbers[2 * age + 1]);
 	});
-	return exact ? alive : Math.max(alive, table.figures.growth[index], 0);
+	return Math.max(alive, table.figures.growth[index]);
 }
 
 const processText = (row) => row.pids ? row.pids.length + " processes" : recording.processes[row.process].name;
