@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// data.js - what src/export/html.c wrote, decoded: snapshots, sites, rows, and their figures within a
-// window of time.
+// data.js - what src/export/html.c wrote, decoded: snapshots, sites, rows, and their figures
+// within a window of time.
 //
 //   site   a stack as recorded, with its points: totals at the snapshots where they changed
 //   row    what a person is shown: sites that look the same are one when the interpreter is hidden
@@ -28,7 +28,8 @@ const readMore = () => reader.at < reader.text.length;
 function readNumber() {
 	let digit = DIGIT_VALUES[reader.text.charCodeAt(reader.at++)];
 	const negative = digit & 1;
-	let value = (digit & 31) >> 1, scale = 16;
+	let value = (digit & 31) >> 1,
+		scale = 16;
 
 	// multiplied, not shifted: bytes do not fit 32 bits
 	while (digit & 32) {
@@ -43,8 +44,7 @@ function readAll(text) {
 	const values = [];
 
 	readBegin(text);
-	while (readMore())
-		values.push(readNumber());
+	while (readMore()) values.push(readNumber());
 	return values;
 }
 
@@ -60,7 +60,9 @@ const recording = JSON.parse(byId("data").textContent);
 byId("data").remove(); // the text is not needed any more, and large
 
 const FRAME_FIELDS = 6;
-const FRAME_PYTHON = 1, FRAME_INLINED = 2, FRAME_INTERNAL = 4;
+const FRAME_PYTHON = 1,
+	FRAME_INLINED = 2,
+	FRAME_INTERNAL = 4;
 
 function frameText(index, field) {
 	const id = recording.frames[index * FRAME_FIELDS + field];
@@ -77,18 +79,28 @@ const frameFlags = (index) => recording.frames[index * FRAME_FIELDS + 5];
 
 // "src/cache.c:42", "libx.so+0x1234", or "" when the function's name says it itself
 function framePlace(index) {
-	const file = frameFile(index), module = frameModule(index);
+	const file = frameFile(index),
+		module = frameModule(index);
 
-	if (file)
-		return readable(file) + (frameLine(index) ? ":" + frameLine(index) : "");
-	if (!module || frameText(index, 0).includes("+0x") || frameText(index, 0).endsWith(baseName(module)))
+	if (file) return readable(file) + (frameLine(index) ? ":" + frameLine(index) : "");
+	if (
+		!module ||
+		frameText(index, 0).includes("+0x") ||
+		frameText(index, 0).endsWith(baseName(module))
+	)
 		return "";
-	return readable(baseName(module)) + (frameOffset(index) ? "+0x" + frameOffset(index).toString(16) : "");
+	return (
+		readable(baseName(module)) +
+		(frameOffset(index) ? "+0x" + frameOffset(index).toString(16) : "")
+	);
 }
 
 function decodeSnapshots() {
-	const times = [], events = [], flags = [];
-	let time = 0, hits = 0;
+	const times = [],
+		events = [],
+		flags = [];
+	let time = 0,
+		hits = 0;
 
 	readBegin(recording.snapshots);
 	while (readMore()) {
@@ -100,21 +112,35 @@ function decodeSnapshots() {
 }
 
 const snapshots = decodeSnapshots();
-const SNAPSHOT_MARKED = 1, SNAPSHOT_SETTLING = 2;
+const SNAPSHOT_MARKED = 1,
+	SNAPSHOT_SETTLING = 2;
 const lastSnapshot = Math.max(0, snapshots.times.length - 1);
 const classLive = recording.live.map(readSums);
 
 for (const process of recording.processes) {
 	process.rss = readSums(process.rss);
-	process.name = readable(process.comm || "") + (process.pid ? " (pid " + process.pid + ")" : "");
+	process.name =
+		readable(process.comm || "") + (process.pid ? " (pid " + process.pid + ")" : "");
 }
 
 function decodeRanked(fields, index) {
-	const [process, cls, end, verdict, slope, survival, error, naming, called, frames, ages] = fields;
+	const [process, cls, end, verdict, slope, survival, error, naming, called, frames, ages] =
+		fields;
 
 	return {
-		rank: index + 1, process, class: cls, end, verdict, slope, survival, error, naming, called, ages,
-		frames: Int32Array.from(readAll(frames)), members: [],
+		rank: index + 1,
+		process,
+		class: cls,
+		end,
+		verdict,
+		slope,
+		survival,
+		error,
+		naming,
+		called,
+		ages,
+		frames: Int32Array.from(readAll(frames)),
+		members: [],
 	};
 }
 
@@ -131,23 +157,30 @@ const points = {
 };
 
 function decodePoints(text, at) {
-	let snapshot = 0, alloc = 0, allocBlocks = 0, live = 0, blocks = 0;
+	let snapshot = 0,
+		alloc = 0,
+		allocBlocks = 0,
+		live = 0,
+		blocks = 0;
 
 	readBegin(text);
 	for (; readMore(); at++) {
-		points.snapshot[at] = (snapshot += readNumber());
-		points.alloc[at] = (alloc += readNumber());
-		points.allocBlocks[at] = (allocBlocks += readNumber());
-		points.live[at] = (live += readNumber());
-		points.blocks[at] = (blocks += readNumber());
+		points.snapshot[at] = snapshot += readNumber();
+		points.alloc[at] = alloc += readNumber();
+		points.allocBlocks[at] = allocBlocks += readNumber();
+		points.live[at] = live += readNumber();
+		points.blocks[at] = blocks += readNumber();
 	}
 	return at;
 }
 
-const SITE_POINTS = 11, SITE_ROW = 12, SITE_PIDS = 13;
+const SITE_POINTS = 11,
+	SITE_ROW = 12,
+	SITE_PIDS = 13;
 
 function decodeSites() {
-	const sites = recording.sites.map(decodeRanked), rows = recording.rows.map(decodeRanked);
+	const sites = recording.sites.map(decodeRanked),
+		rows = recording.rows.map(decodeRanked);
 	let at = 0;
 
 	recording.sites.forEach((fields, index) => {
@@ -167,17 +200,15 @@ const { sites, rows: shownRows } = decodeSites();
 
 // The last point of a site at or before a snapshot; -1: none yet.
 function pointAt(site, snapshot) {
-	let low = points.start[site], high = points.start[site + 1];
+	let low = points.start[site],
+		high = points.start[site + 1];
 	const first = low;
 
-	if (high > low && points.snapshot[high - 1] <= snapshot)
-		return high - 1;
+	if (high > low && points.snapshot[high - 1] <= snapshot) return high - 1;
 	while (low < high) {
 		const middle = (low + high) >> 1;
-		if (points.snapshot[middle] <= snapshot)
-			low = middle + 1;
-		else
-			high = middle;
+		if (points.snapshot[middle] <= snapshot) low = middle + 1;
+		else high = middle;
 	}
 	return low > first ? low - 1 : -1;
 }
@@ -192,8 +223,7 @@ function rowSeries(row) {
 			series[points.snapshot[at]] += points.live[at] - before;
 		}
 	}
-	for (let i = 1; i < series.length; i++)
-		series[i] += series[i - 1];
+	for (let i = 1; i < series.length; i++) series[i] += series[i - 1];
 	return series;
 }
 
@@ -206,11 +236,12 @@ const FIGURES = ["growth", "growthBlocks", "live", "blocks", "alloc", "before"];
 function siteFigures(from, to) {
 	const figures = {};
 
-	for (const name of FIGURES)
-		figures[name] = new Float64Array(sites.length);
+	for (const name of FIGURES) figures[name] = new Float64Array(sites.length);
 	for (let site = 0; site < sites.length; site++) {
-		const a = pointAt(site, from), b = pointAt(site, to);
-		const live = b < 0 ? 0 : points.live[b], before = a < 0 ? 0 : points.live[a];
+		const a = pointAt(site, from),
+			b = pointAt(site, to);
+		const live = b < 0 ? 0 : points.live[b],
+			before = a < 0 ? 0 : points.live[a];
 		const blocks = b < 0 ? 0 : points.blocks[b];
 
 		figures.before[site] = before;
@@ -218,7 +249,8 @@ function siteFigures(from, to) {
 		figures.blocks[site] = blocks;
 		figures.growth[site] = live - before;
 		figures.growthBlocks[site] = blocks - (a < 0 ? 0 : points.blocks[a]);
-		figures.alloc[site] = (b < 0 ? 0 : points.alloc[b]) - (a < 0 || from === 0 ? 0 : points.alloc[a]);
+		figures.alloc[site] =
+			(b < 0 ? 0 : points.alloc[b]) - (a < 0 || from === 0 ? 0 : points.alloc[a]);
 	}
 	return figures;
 }
@@ -227,10 +259,10 @@ function rowFigures(rows, ofSites) {
 	const figures = {};
 
 	for (const name of FIGURES) {
-		const column = new Float64Array(rows.length), values = ofSites[name];
+		const column = new Float64Array(rows.length),
+			values = ofSites[name];
 		rows.forEach((row, index) => {
-			for (const site of row.members)
-				column[index] += values[site];
+			for (const site of row.members) column[index] += values[site];
 		});
 		figures[name] = column;
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// timeline.js - resident memory, live heap and events over time, and the window that is chosen there.
+// timeline.js - resident memory, live heap and events over time, and the window that is chosen
+// there.
 //
 // A window is a pair of snapshots { from, to }; it always has a length where there are two.
 
@@ -12,14 +13,14 @@ const duration = () => Math.max(recording.duration_s, snapshots.times[lastSnapsh
 const plotWidth = () => Math.max(50, timeline.width - PLOT.left - PLOT.right);
 const timeToX = (time) => PLOT.left + (time / duration()) * plotWidth();
 const snapshotToX = (snapshot) => timeToX(snapshots.times[snapshot] || 0);
-const plotBottom = () => PLOT.top + PLOT.panels.reduce((sum, h) => sum + h + PLOT.gap, 0) - PLOT.gap;
+const plotBottom = () =>
+	PLOT.top + PLOT.panels.reduce((sum, h) => sum + h + PLOT.gap, 0) - PLOT.gap;
 
 function snapshotNear(time) {
 	let best = 0;
 
 	snapshots.times.forEach((at, index) => {
-		if (Math.abs(at - time) < Math.abs(snapshots.times[best] - time))
-			best = index;
+		if (Math.abs(at - time) < Math.abs(snapshots.times[best] - time)) best = index;
 	});
 	return best;
 }
@@ -32,7 +33,8 @@ const windowIsWhole = () => timeline.window.from === 0 && timeline.window.to ===
 
 function totalRss() {
 	return snapshots.times.map((time, i) =>
-		recording.processes.reduce((sum, process) => sum + process.rss[i], 0));
+		recording.processes.reduce((sum, process) => sum + process.rss[i], 0),
+	);
 }
 
 function eventRates() {
@@ -44,7 +46,8 @@ function eventRates() {
 
 // A range with some air; 'zero': it includes 0.
 function rangeOf(series, zero) {
-	let low = zero ? 0 : Infinity, high = zero ? 0 : -Infinity;
+	let low = zero ? 0 : Infinity,
+		high = zero ? 0 : -Infinity;
 
 	for (const values of series) {
 		for (const value of values) {
@@ -52,30 +55,56 @@ function rangeOf(series, zero) {
 			high = Math.max(high, value);
 		}
 	}
-	if (!isFinite(low))
-		return [0, 1];
-	const air = Math.max((high - low) * 0.06, high === low ? Math.max(1, Math.abs(high) * 0.05) : 0);
+	if (!isFinite(low)) return [0, 1];
+	const air = Math.max(
+		(high - low) * 0.06,
+		high === low ? Math.max(1, Math.abs(high) * 0.05) : 0,
+	);
 	return [zero && low >= 0 ? 0 : Math.max(low - air, low >= 0 ? 0 : -Infinity), high + air];
 }
 
 function panelAt(index, range) {
-	const top = PLOT.top + PLOT.panels.slice(0, index).reduce((sum, h) => sum + h + PLOT.gap, 0);
+	const top =
+		PLOT.top + PLOT.panels.slice(0, index).reduce((sum, h) => sum + h + PLOT.gap, 0);
 	const height = PLOT.panels[index];
 
-	return { top, height, range, y: (v) => top + height * (1 - (v - range[0]) / (range[1] - range[0])) };
+	return {
+		top,
+		height,
+		range,
+		y: (v) => top + height * (1 - (v - range[0]) / (range[1] - range[0])),
+	};
 }
 
 function panelFrame(panel, title, format, binary) {
 	const group = draw("g", {});
 	const right = PLOT.left + plotWidth();
 
-	for (const value of roundSteps(panel.range[0], panel.range[1], Math.max(1, panel.height / 22), binary)) {
+	for (const value of roundSteps(
+		panel.range[0],
+		panel.range[1],
+		Math.max(1, panel.height / 22),
+		binary,
+	)) {
 		const y = panel.y(value).toFixed(1);
-		group.append(draw("line", { class: "grid", x1: PLOT.left, x2: right, y1: y, y2: y }),
-			draw("text", { class: "tick", x: PLOT.left - 8, y, dy: "0.32em", "text-anchor": "end" },
-				format(value)));
+		group.append(
+			draw("line", { class: "grid", x1: PLOT.left, x2: right, y1: y, y2: y }),
+			draw(
+				"text",
+				{
+					class: "tick",
+					x: PLOT.left - 8,
+					y,
+					dy: "0.32em",
+					"text-anchor": "end",
+				},
+				format(value),
+			),
+		);
 	}
-	group.append(draw("text", { class: "panel-title", x: PLOT.left + 4, y: panel.top - 3 }, title));
+	group.append(
+		draw("text", { class: "panel-title", x: PLOT.left + 4, y: panel.top - 3 }, title),
+	);
 	return group;
 }
 
@@ -96,11 +125,13 @@ function areaOf(top, bottom, y) {
 	return path + "Z";
 }
 
-const usedClasses = () => classLive.map((live, i) => i).filter((i) => classLive[i].some((v) => v !== 0));
+const usedClasses = () =>
+	classLive.map((live, i) => i).filter((i) => classLive[i].some((v) => v !== 0));
 
 // Classes on top of each other: their sum is the live heap.
 function drawLive(group) {
-	const used = usedClasses(), layers = [];
+	const used = usedClasses(),
+		layers = [];
 	let below = new Float64Array(snapshots.times.length);
 
 	for (const cls of used) {
@@ -108,11 +139,22 @@ function drawLive(group) {
 		layers.push({ cls, top, bottom: below });
 		below = top;
 	}
-	const panel = panelAt(1, rangeOf(layers.map((layer) => layer.top), true));
+	const panel = panelAt(
+		1,
+		rangeOf(
+			layers.map((layer) => layer.top),
+			true,
+		),
+	);
 	group.append(panelFrame(panel, "live heap", formatBytes, true));
 	for (const { cls, top, bottom } of layers) {
-		group.append(draw("path", { class: "area class-" + cls, d: areaOf(top, bottom, panel.y) }),
-			draw("path", { class: "edge class-" + cls, d: pathOf(top, panel.y) }));
+		group.append(
+			draw("path", {
+				class: "area class-" + cls,
+				d: areaOf(top, bottom, panel.y),
+			}),
+			draw("path", { class: "edge class-" + cls, d: pathOf(top, panel.y) }),
+		);
 	}
 }
 
@@ -123,29 +165,53 @@ function drawRss(group) {
 	let path = "";
 
 	for (const i of read)
-		path += (path ? "L" : "M") + snapshotToX(i).toFixed(1) + " " + panel.y(rss[i]).toFixed(1);
-	group.append(panelFrame(panel, "resident memory (RSS)", formatBytes, true),
-		draw("path", { class: "line-rss", d: path || "M0 0" }));
+		path +=
+			(path ? "L" : "M") +
+			snapshotToX(i).toFixed(1) +
+			" " +
+			panel.y(rss[i]).toFixed(1);
+	group.append(
+		panelFrame(panel, "resident memory (RSS)", formatBytes, true),
+		draw("path", { class: "line-rss", d: path || "M0 0" }),
+	);
 }
 
 function drawEvents(group) {
 	const rates = eventRates();
 	const panel = panelAt(2, rangeOf([rates], true));
 
-	group.append(panelFrame(panel, "events/s", (n) => formatCount(n)),
-		draw("path", { class: "line-events", d: pathOf(rates.map((r, i) => (i ? r : rates[1] || 0)), panel.y) }));
+	group.append(
+		panelFrame(panel, "events/s", (n) => formatCount(n)),
+		draw("path", {
+			class: "line-events",
+			d: pathOf(
+				rates.map((r, i) => (i ? r : rates[1] || 0)),
+				panel.y,
+			),
+		}),
+	);
 }
 
 function drawTimes(group) {
 	const y = plotBottom();
 
 	for (const time of roundTimes(duration(), Math.max(2, plotWidth() / 110)))
-		group.append(draw("text", { class: "tick", x: timeToX(time), y: y + 16, "text-anchor": "middle" },
-			formatDuration(time)));
+		group.append(
+			draw(
+				"text",
+				{
+					class: "tick",
+					x: timeToX(time),
+					y: y + 16,
+					"text-anchor": "middle",
+				},
+				formatDuration(time),
+			),
+		);
 }
 
-const markSnapshots = () => snapshots.flags.map((flags, i) => i)
-	.filter((i) => snapshots.flags[i] & SNAPSHOT_MARKED);
+const markSnapshots = () =>
+	snapshots.flags.map((flags, i) => i).filter((i) => snapshots.flags[i] & SNAPSHOT_MARKED);
 
 // As --since and diff call it.
 const markName = (snapshot) => "mark" + (snapshots.flags[snapshot] >> 2);
@@ -156,43 +222,95 @@ function drawMoments(group) {
 
 	if (settle >= 0) {
 		const x = snapshotToX(settle);
-		group.append(draw("rect", { class: "settle", x, y: PLOT.top, height: bottom - PLOT.top,
-			width: Math.max(0, PLOT.left + plotWidth() - x) }),
-		draw("text", { class: "mark-name", x: x + 4, y: PLOT.top + 10 }, "settling"));
+		group.append(
+			draw("rect", {
+				class: "settle",
+				x,
+				y: PLOT.top,
+				height: bottom - PLOT.top,
+				width: Math.max(0, PLOT.left + plotWidth() - x),
+			}),
+			draw(
+				"text",
+				{ class: "mark-name", x: x + 4, y: PLOT.top + 10 },
+				"settling",
+			),
+		);
 	}
 	markSnapshots().forEach((snapshot) => {
 		const x = snapshotToX(snapshot);
-		group.append(draw("line", { class: "mark", x1: x, x2: x, y1: PLOT.top, y2: bottom }),
-			draw("text", { class: "mark-name", x: x + 3, y: PLOT.top + 10 }, markName(snapshot)));
+		group.append(
+			draw("line", { class: "mark", x1: x, x2: x, y1: PLOT.top, y2: bottom }),
+			draw(
+				"text",
+				{ class: "mark-name", x: x + 3, y: PLOT.top + 10 },
+				markName(snapshot),
+			),
+		);
 	});
 	for (const [time, kind, text] of recording.events) {
 		const x = timeToX(Math.min(time, duration()));
-		group.append(draw("path", { class: "event", d: `M${x} ${bottom}l-4 7h8z` },
-			draw("title", {}, readable(kind) + ": " + readable(text))));
+		group.append(
+			draw(
+				"path",
+				{ class: "event", d: `M${x} ${bottom}l-4 7h8z` },
+				draw("title", {}, readable(kind) + ": " + readable(text)),
+			),
+		);
 	}
 }
 
 function drawWindow() {
 	const { from, to } = timeline.window;
-	const left = snapshotToX(from), right = snapshotToX(to);
-	const y = 0, height = plotBottom() + 2;
+	const left = snapshotToX(from),
+		right = snapshotToX(to);
+	const y = 0,
+		height = plotBottom() + 2;
 	const group = draw("g", { id: "plot-window" });
 
 	if (!windowIsWhole()) {
 		group.append(
-			draw("rect", { class: "shade", x: PLOT.left, y, height, width: Math.max(0, left - PLOT.left) }),
-			draw("rect", { class: "shade", x: right, y, height,
-				width: Math.max(0, PLOT.left + plotWidth() - right) }),
-			draw("rect", { class: "window", x: left, y, height, width: Math.max(1, right - left) }));
+			draw("rect", {
+				class: "shade",
+				x: PLOT.left,
+				y,
+				height,
+				width: Math.max(0, left - PLOT.left),
+			}),
+			draw("rect", {
+				class: "shade",
+				x: right,
+				y,
+				height,
+				width: Math.max(0, PLOT.left + plotWidth() - right),
+			}),
+			draw("rect", {
+				class: "window",
+				x: left,
+				y,
+				height,
+				width: Math.max(1, right - left),
+			}),
+		);
 		for (const x of [left, right])
-			group.append(draw("rect", { class: "handle", x: x - 3, y: y + height / 2 - 14, width: 6, height: 28, rx: 3 }));
+			group.append(
+				draw("rect", {
+					class: "handle",
+					x: x - 3,
+					y: y + height / 2 - 14,
+					width: 6,
+					height: 28,
+					rx: 3,
+				}),
+			);
 	}
 	byId("plot-window")?.remove();
 	byId("plot").append(group);
 }
 
 function drawTimeline() {
-	const plot = byId("plot"), group = draw("g", {});
+	const plot = byId("plot"),
+		group = draw("g", {});
 
 	timeline.width = byId("timeline").clientWidth;
 	plot.setAttribute("width", timeline.width);
@@ -208,8 +326,16 @@ function drawTimeline() {
 }
 
 function drawLegend() {
-	byId("legend").replaceChildren(...usedClasses().map((cls) =>
-		make("span", {}, make("i", { class: "swatch class-" + cls }), recording.classes[cls])));
+	byId("legend").replaceChildren(
+		...usedClasses().map((cls) =>
+			make(
+				"span",
+				{},
+				make("i", { class: "swatch class-" + cls }),
+				recording.classes[cls],
+			),
+		),
+	);
 }
 
 // ---- choosing a window -------------------------------------------------------------------------
@@ -217,14 +343,12 @@ function drawLegend() {
 // Snapshots in any order; kept inside and at least one apart.
 function windowSet(a, b) {
 	const clamp = (n) => Math.max(0, Math.min(lastSnapshot, n));
-	let from = clamp(Math.min(a, b)), to = clamp(Math.max(a, b));
+	let from = clamp(Math.min(a, b)),
+		to = clamp(Math.max(a, b));
 
-	if (from === to && to < lastSnapshot)
-		to++;
-	else if (from === to && from > 0)
-		from--;
-	if (from === timeline.window.from && to === timeline.window.to)
-		return;
+	if (from === to && to < lastSnapshot) to++;
+	else if (from === to && from > 0) from--;
+	if (from === timeline.window.from && to === timeline.window.to) return;
 	timeline.window = { from, to };
 	drawWindow();
 	timeline.onChange();
@@ -243,20 +367,13 @@ function timelineKey(event) {
 	const { from, to } = timeline.window;
 	const step = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
 
-	if (step && event.shiftKey)
-		windowSet(from, Math.max(from + 1, to + step));
-	else if (step && event.altKey)
-		windowSet(Math.min(to - 1, from + step), to);
-	else if (step)
-		windowMove(step);
-	else if (event.key === "Home")
-		windowSet(0, to);
-	else if (event.key === "End")
-		windowSet(from, lastSnapshot);
-	else if (event.key === "Escape")
-		windowReset();
-	else
-		return;
+	if (step && event.shiftKey) windowSet(from, Math.max(from + 1, to + step));
+	else if (step && event.altKey) windowSet(Math.min(to - 1, from + step), to);
+	else if (step) windowMove(step);
+	else if (event.key === "Home") windowSet(0, to);
+	else if (event.key === "End") windowSet(from, lastSnapshot);
+	else if (event.key === "Escape") windowReset();
+	else return;
 	event.preventDefault();
 }
 
@@ -265,19 +382,18 @@ const eventX = (event) => event.clientX - byId("timeline").getBoundingClientRect
 // What a press at x takes hold of: an edge of the window, the window, or nothing yet.
 function dragBegin(x) {
 	const { from, to } = timeline.window;
-	const left = snapshotToX(from), right = snapshotToX(to);
+	const left = snapshotToX(from),
+		right = snapshotToX(to);
 
-	if (!windowIsWhole() && Math.abs(x - left) < EDGE_PIXELS)
-		return { fixed: to };
-	if (!windowIsWhole() && Math.abs(x - right) < EDGE_PIXELS)
-		return { fixed: from };
-	if (!windowIsWhole() && x > left && x < right)
-		return { moved: xToSnapshot(x), from, to };
+	if (!windowIsWhole() && Math.abs(x - left) < EDGE_PIXELS) return { fixed: to };
+	if (!windowIsWhole() && Math.abs(x - right) < EDGE_PIXELS) return { fixed: from };
+	if (!windowIsWhole() && x > left && x < right) return { moved: xToSnapshot(x), from, to };
 	return { fixed: xToSnapshot(x), fresh: true, x };
 }
 
 function dragMove(x) {
-	const drag = timeline.drag, at = xToSnapshot(x);
+	const drag = timeline.drag,
+		at = xToSnapshot(x);
 
 	if (drag.moved !== undefined) {
 		const by = Math.max(-drag.from, Math.min(lastSnapshot - drag.to, at - drag.moved));
@@ -289,14 +405,26 @@ function dragMove(x) {
 }
 
 function showMoment(event) {
-	const tip = byId("plot-tip"), x = eventX(event), at = xToSnapshot(x);
+	const tip = byId("plot-tip"),
+		x = eventX(event),
+		at = xToSnapshot(x);
 	const rss = recording.processes.reduce((sum, process) => sum + process.rss[at], 0);
 	const near = recording.events.filter(([time]) => Math.abs(timeToX(time) - x) < 5);
 
-	tip.replaceChildren(make("b", {}, formatDuration(snapshots.times[at])),
+	tip.replaceChildren(
+		make("b", {}, formatDuration(snapshots.times[at])),
 		rss ? make("div", {}, "RSS " + formatBytes(rss)) : null || "",
-		...usedClasses().map((cls) => make("div", {}, recording.classes[cls] + " " + formatBytes(classLive[cls][at]))),
-		...near.map(([, kind, text]) => make("div", { class: "quiet" }, readable(kind) + ": " + readable(text))));
+		...usedClasses().map((cls) =>
+			make(
+				"div",
+				{},
+				recording.classes[cls] + " " + formatBytes(classLive[cls][at]),
+			),
+		),
+		...near.map(([, kind, text]) =>
+			make("div", { class: "quiet" }, readable(kind) + ": " + readable(text)),
+		),
+	);
 	tip.hidden = false;
 	tip.style.left = Math.min(x + 14, timeline.width - tip.offsetWidth - 4) + "px";
 	tip.style.top = "20px";
@@ -304,14 +432,22 @@ function showMoment(event) {
 
 // "since mark 2": what was allocated there and is alive at the end is the growth since then.
 function fillSince() {
-	const marks = markSnapshots(), since = byId("since");
+	const marks = markSnapshots(),
+		since = byId("since");
 
 	since.hidden = !marks.length;
-	since.replaceChildren(make("option", { value: "" }, "since…"), ...marks.map((snapshot) =>
-		make("option", { value: snapshot }, `since ${markName(snapshot)} (${formatDuration(snapshots.times[snapshot])})`)));
+	since.replaceChildren(
+		make("option", { value: "" }, "since…"),
+		...marks.map((snapshot) =>
+			make(
+				"option",
+				{ value: snapshot },
+				`since ${markName(snapshot)} (${formatDuration(snapshots.times[snapshot])})`,
+			),
+		),
+	);
 	since.addEventListener("change", () => {
-		if (since.value !== "")
-			windowSet(Number(since.value), lastSnapshot);
+		if (since.value !== "") windowSet(Number(since.value), lastSnapshot);
 		since.value = "";
 	});
 }
@@ -325,10 +461,10 @@ function showWindow() {
 }
 
 function typedWindow() {
-	const from = parseDuration(byId("window-from").value), to = parseDuration(byId("window-to").value);
+	const from = parseDuration(byId("window-from").value),
+		to = parseDuration(byId("window-to").value);
 
-	if (!isNaN(from) && !isNaN(to))
-		windowSet(snapshotNear(from), snapshotNear(to));
+	if (!isNaN(from) && !isNaN(to)) windowSet(snapshotNear(from), snapshotNear(to));
 	showWindow();
 }
 
@@ -342,14 +478,12 @@ function timelineStart(onChange) {
 	box.addEventListener("keydown", timelineKey);
 	box.addEventListener("dblclick", windowReset);
 	box.addEventListener("pointerdown", (event) => {
-		if (event.button)
-			return;
+		if (event.button) return;
 		timeline.drag = dragBegin(eventX(event));
 		box.setPointerCapture(event.pointerId);
 	});
 	box.addEventListener("pointermove", (event) => {
-		if (timeline.drag)
-			dragMove(eventX(event));
+		if (timeline.drag) dragMove(eventX(event));
 		showMoment(event);
 	});
 	box.addEventListener("pointerup", () => (timeline.drag = null));
