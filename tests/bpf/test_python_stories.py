@@ -137,6 +137,10 @@ def threads_list(key, source):
     check(wanted and os.path.basename(wanted[0]) == source, "first is %s" %
           "\n".join(in_short(site) for site in report.all_sites[:3]))
     cache_is_larger(report, report.all_sites[0])
+    culprit = report.json["culprits"][0]
+    shown = [(c["function"], c["line"], round(c["share"], 2)) for c in report.json["culprits"]]
+    check(culprit["function"].split(".")[-1] == "process_request" and culprit["site_count"] >= 5,
+          "the culprits are %r" % shown)
 
 
 def test_threads_of_socketserver_as_its_own_list_keeps_them():

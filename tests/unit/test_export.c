@@ -38,6 +38,7 @@ struct render {
 	const struct site_filter *filter;
 	struct group_options group;
 	enum text_lines lines;
+	const struct view_rest *suppressed;
 	bool plain; /* without curves: names have all the room there is */
 };
 
@@ -68,6 +69,7 @@ static char *render_as(const struct profile *whole, const struct render *how)
 	assert_int_equal(ranking_build(&stacks, &options, &all, NULL), 0);
 	assert_int_equal(ranking_build(input.profile, &options, &ranking, NULL), 0);
 	assert_int_equal(verdict_build(&stacks, &all, &verdict, NULL), 0);
+	input.suppressed = how->suppressed;
 	if (how->group.by == GROUP_SITE || how->format == JSON) {
 		assert_int_equal(culprits_find(&stacks, &all, &culprits, NULL), 0);
 		input.culprits = &culprits;
@@ -267,6 +269,38 @@ static void culprits_stand_below_the_ranking(void **state)
 	test_load(test_path("threads.seep"), &profile);
 	assert_renders(&profile, GROUP_SITE, TEXT, 0, "threads.txt");
 	assert_renders(&profile, GROUP_SITE, JSON, 0, "threads.json");
+	profile_deinit(&profile);
+}
+
+static void what_is_suppressed_is_one_line(void **state)
+{
+	const struct view_rest none = {0}, one = {1, 1031, 1009}, more = {1009, 3 << 20, 1 << 20};
+	const struct {
+		const struct view_rest *rest;
+		const char *line, *json;
+	} cases[] = {
+	    {&none, NULL, "\"suppressed\":{\"sites\":0,\"live_bytes\":0,\"growth_bytes\":0}"},
+	    {&one, "\nsuppressed 1 site, 1.0 KiB (--no-suppressions shows them)\n\n",
+	     "\"suppressed\":{\"sites\":1,\"live_bytes\":1031,\"growth_bytes\":1009}"},
+	    {&more, "\nsuppressed 1,009 sites, 3.0 MiB (--no-suppressions shows them)\n\n",
+	     "\"suppressed\":{\"sites\":1009,"},
+	};
+	struct profile profile;
+
+	demo_write(test_path("suppressed.seep"), false);
+	test_load(test_path("suppressed.seep"), &profile);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct render how = {.format = TEXT, .suppressed = cases[i].rest};
+		_cleanup_free_ char *text = render_as(&profile, &how), *json = NULL;
+
+		how.format = JSON;
+		json = render_as(&profile, &how);
+		if (cases[i].line)
+			assert_non_null(strstr(text, cases[i].line));
+		else
+			assert_null(strstr(text, "suppressed"));
+		assert_non_null(strstr(json, cases[i].json));
+	}
 	profile_deinit(&profile);
 }
 
@@ -973,6 +1007,7 @@ int main(void)
 	    cmocka_unit_test(sampled_reports_show_the_error),
 	    cmocka_unit_test(a_recording_without_sites_says_so),
 	    cmocka_unit_test(culprits_stand_below_the_ranking),
+	    cmocka_unit_test(what_is_suppressed_is_one_line),
 	    cmocka_unit_test(python_reports_look_as_they_did),
 	    cmocka_unit_test(hostile_names_look_as_they_did),
 	    cmocka_unit_test(hostile_names_stay_one_line_in_folded_stacks),
