@@ -672,7 +672,9 @@ static void say_moment(struct line *line, const char *before, const struct profi
 
 	say(line, "%s%s", before, units_format_bytes(moment->live_bytes, buffer));
 	if (diff->one_recording) {
-		say(line, " at %s", moment->name);
+		bool word = !strcmp(moment->name, "start") || !strcmp(moment->name, "end");
+
+		say(line, " at %s%s", word ? "the " : "", moment->name);
 		say_duration(line, " (after ", moment->time_ns / (double)NS_PER_S);
 		say(line, ")");
 		return;

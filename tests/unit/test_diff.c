@@ -14,6 +14,7 @@
 #include "export/json.h"
 #include "export/text.h"
 #include "export/tracemalloc.h"
+#include "profile/culprit.h"
 #include "profile/diff.h"
 #include "profile/group.h"
 #include "profile/rank.h"
@@ -564,6 +565,7 @@ static char *render(const struct profile *whole, struct look look)
 				     .whole = whole,
 				     .differential = whole->diff != NULL};
 	struct verdict verdict;
+	struct culprits culprits;
 	char *bytes = NULL;
 	size_t length;
 	FILE *out = open_memstream(&bytes, &length);
@@ -578,6 +580,9 @@ static char *render(const struct profile *whole, struct look look)
 	assert_int_equal(ranking_build(input.profile, &order, &ranking, NULL), 0);
 	if (whole->diff)
 		tracemalloc_sort(input.profile, &ranking);
+	assert_int_equal(culprits_find(&view, &all, &culprits, NULL), 0);
+	if (look.json)
+		input.culprits = &culprits;
 	if (look.json)
 		assert_int_equal(export_json(out, &input), 0);
 	else if (look.folded)
@@ -585,6 +590,7 @@ static char *render(const struct profile *whole, struct look look)
 	else
 		assert_int_equal(export_text(out, &input, &verdict, &text), 0);
 	fclose(out);
+	culprits_free(&culprits);
 	verdict_free(&verdict);
 	ranking_free(&ranking);
 	ranking_free(&all);
