@@ -49,6 +49,7 @@ const volatile bool links_filtered = true;
 
 #define PAGE_BYTES	   4096ULL
 #define PYMALLOC_MAX_BYTES 512
+#define DEBUG_HEAD_BYTES   16 /* of PYTHONMALLOC=debug, before the object (Objects/obmalloc.c) */
 #define REQUEST_MAX_BYTES  (1ULL << 47)
 #define SAME_STACK_BYTES   (1 << 20) /* two frames further apart may be on different stacks */
 #define SIGNAL_FRAME_BYTES 1024	     /* red zone + rt_sigframe + FXSAVE area: at least this */
@@ -798,6 +799,8 @@ int free_enter(struct pt_regs *ctx)
 	if (count_only)
 		return 0;
 	key.generation = proc->generation;
+	if (proc->python.chain != PYTHON_NONE)
+		python_forget_code(proc, key.addr + (proc->python.debug_extra_bytes ? DEBUG_HEAD_BYTES : 0));
 	if (ledger_take(&key, &block)) {
 		site_freed(&block, key.generation);
 		if (COOKIE_CLASS(cookie) == CLASS_PYTHON && block.size_bytes > PYMALLOC_MAX_BYTES - 64)

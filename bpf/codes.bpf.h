@@ -41,21 +41,14 @@ static __always_inline __u64 code_word(const struct code_scratch *s, __u32 offse
 	return word;
 }
 
-/* Reads the object. Returns 0 and its fingerprint, or -1. */
+/* Reads the object. Returns 0 or -1. */
 static __always_inline int code_read(struct code_scratch *s, const struct python_layout *layout,
-				     __u64 addr, __u64 *fingerprint)
+				     __u64 addr)
 {
 	__u32 bytes = layout->code_bytes;
-	__u64 hash;
 
 	wk_mask(bytes, PYTHON_CODE_BYTES - 1);
-	if (bpf_probe_read_user(s->object, bytes, (void *)addr))
-		return -1;
-	hash = walk_hash_mix(WALK_HASH_SEED, (__u32)code_word(s, layout->code_first_line));
-	hash = walk_hash_mix(hash, code_word(s, layout->code_name));
-	hash = walk_hash_mix(hash, code_word(s, layout->code_file));
-	*fingerprint = walk_hash_mix(hash, code_word(s, layout->code_lines));
-	return 0;
+	return bpf_probe_read_user(s->object, bytes, (void *)addr) ? -1 : 0;
 }
 
 /* Field of a text object's head, which lies in s->head. */
@@ -170,18 +163,19 @@ static __always_inline int code_send(struct code_scratch *s, const struct proc *
  * The id of the code object at 'addr', which is sent if it is new. Returns -1 when the ring is full.
  * Global: the verifier looks at it once.
  */
-wk_global __s64 code_id(struct code_scratch *s, const struct proc *proc, __u64 addr)
+wk_global __s64 code_id(struct walker *w, struct code_scratch *s, const struct proc *proc, __u64 addr)
 {
 	struct block_key key = {.addr = addr};
 	struct known_code code = {}, *known;
 	bool readable;
 
-	if (!s || !proc)
+	if (!w || !s || !proc)
 		return -1;
 	key.generation = proc->generation;
 	known = bpf_map_lookup_elem(&codes, &key);
-	readable = !code_read(s, &proc->python, addr, &code.fingerprint);
-	if (known && (!readable || known->fingerprint == code.fingerprint))
+	readable = !code_read(s, &proc->python, addr);
+	code.mark = python_code_mark(&w->python, proc, addr);
+	if (known && (!readable || known->mark == code.mark))
 		return known->id;
 	code.id = __sync_fetch_and_add(&last_code_id, 1) + 1;
 	/* sent before it is listed: whoever finds it there comes later in the ring */
@@ -209,7 +203,7 @@ static long codes_next(__u32 index, struct codes_context *context)
 
 	wk_mask(from, PYTHON_MAX_FRAMES - 1);
 	raw = w->python.frames[from];
-	id = code_id(context->s, context->proc, PYTHON_RAW_CODE(raw));
+	id = code_id(w, context->s, context->proc, PYTHON_RAW_CODE(raw));
 	if (id < 0) {
 		context->failed = 1;
 		return 1;

@@ -84,6 +84,14 @@ struct {
 	__type(value, struct file_info);
 } files SEC(".maps");
 
+/* Direct-mapped by address and process: bpf/python.bpf.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CODE_MARKS_MAX);
+	__type(key, __u32);
+	__type(value, struct code_mark);
+} code_marks SEC(".maps");
+
 /* ---- the ledger ------------------------------------------------------------------------------ */
 
 /* Live blocks. Full means refuse and count, never evict: a lost free is worse than a lost malloc. */

@@ -2,7 +2,7 @@
 /*
  * python.bpf.h - the Python frames of the current thread, and where among the native ones they belong.
  *
- *	python_collect(p, layout, sp)	takes the whole chain, leaf first, before the native walk
+ *	python_collect(p, proc, sp)	takes the whole chain, leaf first, before the native walk
  *	python_belongs(p, ...)		does the native frame just walked execute the next of them?
  *
  * One native frame of _PyEval_EvalFrameDefault executes a run of Python frames, here called a
@@ -26,6 +26,9 @@
 #define PYTHON_STACK_BYTES (16 << 20) /* so near to the stack pointer it is the native stack */
 #define PYTHON_KEYS_INLINE 32	      /* thread-specific slots within glibc's struct pthread */
 #define PYTHON_KEYS_MAX	   1024
+#define PYTHON_TEXT_BYTES  64	     /* of a str or bytes object are looked at */
+#define PYTHON_TEXT_ASCII  (1 << 6) /* of its state */
+#define PYTHON_MARK_SEED   0x5EEDC0DE5EEDC0DEULL
 
 /* A frame as collected: the code object's address is a multiple of 16 below 2^47. */
 #define PYTHON_RAW_FLAG	     (1ULL << 63)
@@ -68,6 +71,7 @@ struct python_walk {
 	struct python_page pages[PYTHON_KEPT_PAGES];
 	struct python_page native_page; /* of frames on the native stack */
 	struct stack_pages stack;
+	__u64 code[2 * PYTHON_CODE_BYTES / sizeof(__u64)]; /* a code object, or a text of one */
 	struct python_segment segments[PYTHON_MAX_FRAMES];
 	__u64 frames[PYTHON_MAX_FRAMES]; /* PYTHON_RAW_FLAG | code >> 4 | instruction */
 };
@@ -244,32 +248,129 @@ static __always_inline __u32 python_instruction(const struct python_layout *layo
 	return (layout->minor >= 10 ? last : last >> 1) & FRAME_INSTR_NONE;
 }
 
+/* ---- code objects ------------------------------------------------------------------------------- */
+
+static __always_inline __u64 python_mix(__u64 hash, __u64 value)
+{
+	hash = (hash ^ value) * 0x9E3779B97F4A7C15ULL;
+	return hash ^ hash >> 29;
+}
+
+static __always_inline __u64 python_code_word(const struct python_walk *p, __u32 offset)
+{
+	__u32 at = offset / sizeof(__u64);
+
+	wk_mask(at, PYTHON_CODE_BYTES / sizeof(__u64) - 1);
+	return p->code[at] >> offset % sizeof(__u64) * 8;
+}
+
+/*
+ * Mixes in a str or bytes object: length, hash, first characters (Include/cpython/unicodeobject.h,
+ * bytesobject.h). A str that is not ASCII has pointers where others have their first characters.
+ */
+static __always_inline __u64 python_mix_text(struct python_walk *p,
+					     const struct python_layout *layout, __u64 hash,
+					     __u64 addr, bool is_str)
+{
+	if (wk_read_user(p->code, PYTHON_TEXT_BYTES, addr))
+		return python_mix(hash, addr);
+	hash = python_mix(hash, p->code[2]); /* length */
+	hash = python_mix(hash, p->code[3]); /* hash, or -1 */
+	if (is_str && !(python_code_word(p, layout->text_state) & PYTHON_TEXT_ASCII))
+		return hash;
+	hash = python_mix(hash, p->code[6]);
+	return python_mix(hash, p->code[7]);
+}
+
+/* What the code object at 'code' holds, in one number: its address if it cannot be read. */
+static __always_inline __u64 python_read_mark(struct python_walk *p,
+					      const struct python_layout *layout, __u64 code)
+{
+	__u64 name, file, lines, hash = PYTHON_MARK_SEED;
+	__u32 bytes = layout->code_bytes;
+
+	wk_mask(bytes, PYTHON_CODE_BYTES - 1);
+	if (wk_read_user(p->code, bytes, code))
+		return code;
+	hash = python_mix(hash, (__u32)python_code_word(p, layout->code_first_line));
+	name = python_code_word(p, layout->code_name);
+	file = python_code_word(p, layout->code_file);
+	lines = python_code_word(p, layout->code_lines);
+	hash = python_mix_text(p, layout, hash, name, true);
+	hash = python_mix_text(p, layout, hash, file, true);
+	return python_mix_text(p, layout, hash, lines, false);
+}
+
+static __always_inline __u64 python_code_tag(__u64 code, __u32 generation)
+{
+	return code * 0x9E3779B97F4A7C15ULL + generation;
+}
+
+static __always_inline struct code_mark *python_mark_of(__u64 tag)
+{
+	return wk_code_mark((tag ^ tag >> 32) & (CODE_MARKS_MAX - 1));
+}
+
+/*
+ * The mark of a code object, kept while its memory is in use. Where its free would not be seen, it is
+ * read each time: another object may lie there by now. Global: the verifier looks at it once.
+ */
+wk_global __u64 python_code_mark(struct python_walk *p, const struct proc *proc, __u64 code)
+{
+	struct code_mark *known;
+	__u64 tag, mark;
+
+	if (!p || !proc)
+		return code;
+	tag = python_code_tag(code, proc->generation);
+	known = python_mark_of(tag);
+	if (known && proc->flags & PROC_CODE_FREES && *(volatile __u64 *)&known->tag == tag) {
+		mark = *(volatile __u64 *)&known->mark;
+		if (*(volatile __u64 *)&known->tag == tag)
+			return mark;
+	}
+	mark = python_read_mark(p, &proc->python, code);
+	if (known) {
+		*(volatile __u64 *)&known->tag = 0;
+		*(volatile __u64 *)&known->mark = mark;
+		*(volatile __u64 *)&known->tag = tag;
+	}
+	return mark;
+}
+
+/* The block at 'addr' is freed: it may have been a code object. */
+static __always_inline void python_forget_code(const struct proc *proc, __u64 addr)
+{
+	__u64 tag = python_code_tag(addr, proc->generation);
+	struct code_mark *known = python_mark_of(tag);
+
+	if (known && known->tag == tag)
+		known->tag = 0;
+}
+
 /* Returns whether there was room. */
-static __always_inline bool python_push(struct python_walk *p, __u64 code, __u32 instruction,
-					__u64 globals)
+static __always_inline bool python_push(struct python_walk *p, const struct proc *proc, __u64 code,
+					__u32 instruction)
 {
 	__u32 count = p->count;
-	__u64 raw;
 
 	if (count >= PYTHON_MAX_FRAMES) {
 		p->cut = 1;
 		return false;
 	}
-	raw = PYTHON_RAW_FLAG | (code >> 4) << FRAME_INSTR_BITS | instruction;
 	p->count = count + 1;
 	wk_mask(count, PYTHON_MAX_FRAMES - 1);
-	p->frames[count] = raw;
-	/* the namespace tells apart code objects that had the same address one after the other */
-	p->hash = (p->hash ^ raw ^ globals << 17) * 0x9E3779B97F4A7C15ULL;
-	p->hash ^= p->hash >> 29;
+	p->frames[count] = PYTHON_RAW_FLAG | (code >> 4) << FRAME_INSTR_BITS | instruction;
+	p->hash = python_mix(p->hash, python_code_mark(p, proc, code) + instruction);
 	return true;
 }
 
 /* The frame is in the page. Returns 1 when nothing is left to look at. */
-static __always_inline int python_take(struct python_walk *p, const struct python_layout *layout,
+static __always_inline int python_take(struct python_walk *p, const struct proc *proc,
 				       const struct python_page *page, __u32 at)
 {
-	__u64 here = p->frame, code, word, globals;
+	const struct python_layout *layout = &proc->python;
+	__u64 here = p->frame, code, word;
 	__u8 owner = 0, entry = 0;
 	bool fits;
 
@@ -282,17 +383,15 @@ static __always_inline int python_take(struct python_walk *p, const struct pytho
 	}
 	code = python_word(page, at, layout->frame_code) & ~(__u64)layout->frame_mask;
 	word = python_word(page, at, layout->frame_instr);
-	globals = python_word(page, at, layout->frame_globals);
-	fits = python_push(p, code, python_instruction(layout, code, word), globals);
-	if (layout->chain == PYTHON_SHIM)
-		return 0;
-	if (layout->chain == PYTHON_CFRAME_ENTRY) {
+	if (layout->chain == PYTHON_CFRAME_ENTRY)
 		entry = python_word(page, at, layout->frame_entry);
-		if (!entry)
-			return 0;
-	} else if (!fits) {
+	fits = python_push(p, proc, code, python_instruction(layout, code, word));
+	if (layout->chain == PYTHON_SHIM)
+		return 0; /* also when it was cut: the shim comes last */
+	if (!fits && layout->chain != PYTHON_CFRAME_ENTRY)
 		return 1;
-	}
+	if (fits && layout->chain == PYTHON_CFRAME_ENTRY && !entry)
+		return 0;
 	if (layout->chain == PYTHON_EVAL_RANGE)
 		python_end_segment(p, 0);
 	else
@@ -302,12 +401,12 @@ static __always_inline int python_take(struct python_walk *p, const struct pytho
 
 struct python_context {
 	struct python_walk *p;
-	const struct python_layout *layout;
+	const struct proc *proc;
 };
 
 static long python_next(__u32 index, struct python_context *context)
 {
-	const struct python_layout *layout = context->layout;
+	const struct python_layout *layout = &context->proc->python;
 	struct python_walk *p = context->p;
 	__u32 bytes = layout->frame_bytes, slot;
 	struct python_page *page;
@@ -315,7 +414,9 @@ static long python_next(__u32 index, struct python_context *context)
 
 	if (!p->frame)
 		return 1;
-	wk_mask(bytes, PYTHON_FRAME_BYTES - 1);
+	wk_mask(bytes, 2 * PYTHON_FRAME_BYTES - 1);
+	if (bytes > PYTHON_FRAME_BYTES)
+		return 1;
 	if (p->frame - p->near_sp < PYTHON_STACK_BYTES) {
 		page = &p->native_page;
 	} else {
@@ -328,7 +429,7 @@ static long python_next(__u32 index, struct python_context *context)
 		p->unread = 1;
 		return 1;
 	}
-	return python_take(p, layout, page, at) ? 1 : 0;
+	return python_take(p, context->proc, page, at) ? 1 : 0;
 }
 
 static __always_inline void python_reset(struct python_walk *p, __u64 sp)
@@ -350,13 +451,15 @@ static __always_inline void python_reset(struct python_walk *p, __u64 sp)
 }
 
 /* Takes the chain of the current thread. 'sp' is its stack pointer. Global: looked at once. */
-wk_global int python_collect(struct python_walk *p, const struct python_layout *layout, __u64 sp)
+wk_global int python_collect(struct python_walk *p, const struct proc *proc, __u64 sp)
 {
-	struct python_context context = {.p = p, .layout = layout};
+	struct python_context context = {.p = p, .proc = proc};
+	const struct python_layout *layout;
 	__u64 state;
 
-	if (!p || !layout)
+	if (!p || !proc)
 		return -1;
+	layout = &proc->python;
 	python_reset(p, sp);
 	state = python_thread_state(layout);
 	if (!state)

@@ -179,6 +179,11 @@ static __always_inline __u64 wk_return_address(__u64 slot)
 	return 0;
 }
 
+static __always_inline struct code_mark *wk_code_mark(__u32 index)
+{
+	return bpf_map_lookup_elem(&code_marks, &index);
+}
+
 /* pthread_self() of the current thread. */
 static __always_inline __u64 wk_thread_pointer(void)
 {
@@ -726,7 +731,7 @@ static __always_inline void walk_begin_python(struct walker *w, const struct pro
 	w->python.cut = 0;
 	if (proc->python.chain == PYTHON_NONE)
 		return;
-	python_collect(&w->python, &proc->python, w->sp);
+	python_collect(&w->python, proc, w->sp);
 	if (w->python.count)
 		w->hash = walk_hash_mix(w->hash, w->python.hash);
 }

@@ -31,6 +31,7 @@ static struct wk_native {
 	__u64 (*return_address)(__u64 slot); /* of a return probe, or 0 */
 	__u64 trampoline;
 	__u64 thread_pointer;
+	struct code_mark marks[256]; /* fewer than the kernel's: they are used in turn */
 	__u64 slices_epoch; /* to be increased when 'mappings' or rows change */
 } wk_native;
 
@@ -78,6 +79,11 @@ static inline const struct file_info *wk_file(const struct file_key *key)
 static inline long wk_find_vma(__u64 pc, struct walk_vma *found)
 {
 	return wk_native.find_vma ? wk_native.find_vma(pc, found) : -1;
+}
+
+static inline struct code_mark *wk_code_mark(__u32 index)
+{
+	return &wk_native.marks[index % (sizeof(wk_native.marks) / sizeof(wk_native.marks[0]))];
 }
 
 static inline __u64 wk_thread_pointer(void)

@@ -25,6 +25,7 @@
 #define PROCS_MAX	    8192
 #define FILES_MAX	    65536
 #define CODES_MAX	    (1U << 18) /* Python code objects of all watched processes */
+#define CODE_MARKS_MAX	    (1U << 16) /* what they hold, kept by address */
 #define ALLOCATOR_RANGES    8	  /* text ranges of allocator libraries, per process */
 #define PENDING_DEPTH	    4	  /* allocator calls nested in one another on one thread */
 #define SCRATCH_SLOTS	    4	  /* walkers that may preempt one another on one CPU */
@@ -205,6 +206,7 @@ struct proc {
 #define PROC_STALE_MAPPINGS  (1U << 1) /* exec'd: the slice describes the old image */
 #define PROC_STOP_AT_START   (1U << 2) /* started by us: SIGSTOP at exec and when libraries come, so
 					* that nothing is allocated before its probes are in place */
+#define PROC_CODE_FREES	     (1U << 4) /* frees of its Python code objects are seen */
 #define PROC_STOP_CHILDREN   (1U << 3) /* its children inherit PROC_STOP_AT_START and this */
 
 /* ---- the ledger ---------------------------------------------------------------------------- */
@@ -251,10 +253,17 @@ struct site {
 	__u32 tgid;
 };
 
+/* What a Python code object holds, in one number: without addresses, so that the same text is the
+ * same wherever it lies. Kept until the object's memory is freed. */
+struct code_mark {
+	__u64 tag; /* which object, 0: none; read before and after the mark */
+	__u64 mark;
+};
+
 /* What is known of a Python code object, by its struct block_key. */
 struct known_code {
-	__u64 id;	   /* as in struct code_record */
-	__u64 fingerprint; /* of what the object holds: another one may come to lie there */
+	__u64 id;   /* as in struct code_record */
+	__u64 mark; /* another one may come to lie there */
 };
 _Static_assert(sizeof(struct known_code) <= sizeof(struct block),
 	       "tables of both are swept with the same buffers");

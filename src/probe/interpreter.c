@@ -74,6 +74,9 @@ void interpreter_publish(const struct interpreter *interpreter, struct proc *pro
 	if (!interpreter->found)
 		return;
 	proc->python = interpreter->runtime.layout;
+	if (interpreter->tables.way != PYTHON_WAY_NONE ||
+	    interpreter->tables.mode == PYTHON_MODE_MALLOC)
+		proc->flags |= PROC_CODE_FREES;
 	if (interpreter->tables.way == PYTHON_WAY_NONE)
 		return; /* then what pymalloc maps is all that is seen of it */
 	proc->interpreter.start = interpreter->runtime.text_start;

@@ -25,6 +25,7 @@
 #define TSTATE	(HEAP + 0x400)
 #define KEY_AT	(HEAP + 0x300)
 #define CODE_OBJECT(n) (0x7f0000001000ULL + (n) * 0x40)
+#define TEXTS	       0x7e0000001000ULL /* names, files and line tables, 64 bytes each */
 
 enum {
 	TSS_OFFSET = 0x110,
@@ -41,12 +42,17 @@ enum {
 	FRAME_ENTRY = 46,
 	FRAME_SIZE = 56,
 	ADAPTIVE = 0x20,
+	CODE_FIRST_LINE = 16,
+	CODE_NAME = 24,
+	CODE_FILE = 32,
+	CODE_LINES = 40,
+	CODE_SIZE = 48,
 	AT_C = 0x100,	 /* CFA = rsp + 16 */
 	AT_EVAL = 0x200, /* CFA = rsp + 64 */
 	AT_STOP = 0x300,
 };
 
-static uint64_t stack[WORDS], heap[WORDS];
+static uint64_t stack[WORDS], heap[WORDS], codes[WORDS], texts[WORDS];
 static struct unwind_row rows[8];
 static struct mapping map;
 static struct proc proc;
@@ -65,7 +71,9 @@ static long copy_from(const uint64_t *from, uint64_t base, void *to, __u32 bytes
 
 static long read_user(void *to, __u32 bytes, __u64 addr)
 {
-	if (!copy_from(stack, STACK, to, bytes, addr))
+	if (!copy_from(stack, STACK, to, bytes, addr) ||
+	    !copy_from(codes, CODE_OBJECT(0), to, bytes, addr) ||
+	    !copy_from(texts, TEXTS, to, bytes, addr))
 		return 0;
 	return copy_from(heap, HEAP, to, bytes, addr);
 }
@@ -104,6 +112,12 @@ static struct python_layout layout_of(enum python_chain chain)
 	    .frame_owner = PYTHON_OFFSET_NONE,
 	    .frame_entry = PYTHON_OFFSET_NONE,
 	    .code_adaptive = ADAPTIVE,
+	    .code_bytes = CODE_SIZE,
+	    .code_first_line = CODE_FIRST_LINE,
+	    .code_name = CODE_NAME,
+	    .code_file = CODE_FILE,
+	    .code_lines = CODE_LINES,
+	    .text_state = 32,
 	};
 
 	if (chain == PYTHON_CFRAME_EACH || chain == PYTHON_CFRAME_ENTRY)
@@ -124,10 +138,26 @@ static struct python_layout layout_of(enum python_chain chain)
 	return layout;
 }
 
+/* Code object 'n' with the text number 'text': its name, file and line table. */
+static void make_code(unsigned int n, unsigned int text)
+{
+	uint64_t *object = &codes[n * 0x40 / 8];
+	uint64_t *name = &texts[text * 64 / 8];
+
+	object[CODE_FIRST_LINE / 8] = 10 * text;
+	object[CODE_NAME / 8] = object[CODE_FILE / 8] = object[CODE_LINES / 8] = TEXTS + text * 64;
+	name[2] = 5;		 /* length */
+	name[3] = 7919 * text;	 /* hash */
+	name[4] = PYTHON_TEXT_ASCII;
+	name[6] = 0x6161 + text; /* characters */
+}
+
 static void begin(enum python_chain chain)
 {
 	memset(stack, 0, sizeof(stack));
 	memset(heap, 0, sizeof(heap));
+	memset(codes, 0, sizeof(codes));
+	memset(texts, 0, sizeof(texts));
 	memset(&walker, 0xa5, sizeof(walker));
 	wk_native = (struct wk_native){
 	    .mappings = &map, .mapping_count = 1, .read_user = read_user, .thread_pointer = THREAD};
@@ -140,7 +170,10 @@ static void begin(enum python_chain chain)
 	add_row(AT_C, UNWIND_RSP, 2);
 	add_row(AT_EVAL, UNWIND_RSP, 8);
 	add_row(AT_STOP, UNWIND_STOP, 0);
-	proc = (struct proc){.slice = 1, .python = layout_of(chain)};
+	for (unsigned int n = 1; n < 8; n++)
+		make_code(n, n);
+	proc = (struct proc){
+	    .slice = 1, .flags = PROC_CODE_FREES, .generation = 3, .python = layout_of(chain)};
 	*heap_word(THREAD + TSS_OFFSET) = TSTATE;
 	link_from = heap_word(TSTATE + TSTATE_FRAME);
 	sp = 0;
@@ -285,18 +318,99 @@ static void tags_of_the_code_pointer_are_masked(void **state)
 	check_frame(0, 1, 11);
 }
 
-static void namespaces_tell_apart_code_at_the_same_address(void **state)
+/* The code objects of build_two_segments_with_shims() are 1, 2 and 3. */
+static void the_same_text_at_another_address_is_the_same_stack(void **state)
+{
+	uint64_t *code, *instr, hash;
+
+	build_two_segments_with_shims();
+	walk();
+	hash = walker.hash;
+	code = heap_word(*heap_word(TSTATE + TSTATE_FRAME) + FRAME_CODE);
+	instr = heap_word(*heap_word(TSTATE + TSTATE_FRAME) + FRAME_INSTR);
+	make_code(20, 1);
+	*code = CODE_OBJECT(20);
+	*instr += CODE_OBJECT(20) - CODE_OBJECT(1);
+	walk();
+	assert_int_equal(walker.hash, hash);
+	make_code(21, 4);
+	*code = CODE_OBJECT(21);
+	*instr += CODE_OBJECT(21) - CODE_OBJECT(20);
+	walk();
+	assert_int_not_equal(walker.hash, hash);
+}
+
+static void another_text_at_the_same_address_is_another_stack(void **state)
 {
 	uint64_t hash;
 
 	build_two_segments_with_shims();
 	walk();
 	hash = walker.hash;
+	make_code(1, 5);
 	walk();
-	assert_int_equal(walker.hash, hash);
-	*heap_word(*heap_word(TSTATE + TSTATE_FRAME) + FRAME_GLOBALS) += 16;
+	assert_int_equal(walker.hash, hash); /* kept: its memory was not freed */
+	python_forget_code(&proc, CODE_OBJECT(1));
 	walk();
 	assert_int_not_equal(walker.hash, hash);
+	hash = walker.hash;
+	proc.flags = 0; /* where frees are not seen it is read each time */
+	make_code(1, 6);
+	walk();
+	assert_int_not_equal(walker.hash, hash);
+}
+
+static void marks_are_of_one_process(void **state)
+{
+	uint64_t hash;
+
+	build_two_segments_with_shims();
+	walk();
+	hash = walker.hash;
+	make_code(1, 5);
+	proc.generation++;
+	walk();
+	assert_int_not_equal(walker.hash, hash);
+}
+
+static void pointers_of_other_than_ascii_texts_do_not_count(void **state)
+{
+	uint64_t hash;
+
+	build_two_segments_with_shims();
+	texts[1 * 64 / 8 + 4] = 0;
+	walk();
+	hash = walker.hash;
+	texts[1 * 64 / 8 + 6] ^= 0x1000;
+	python_forget_code(&proc, CODE_OBJECT(1));
+	walk();
+	assert_int_not_equal(walker.hash, hash); /* the line table is of bytes, and the same memory */
+	codes[0x40 / 8 + CODE_LINES / 8] = TEXTS + 64 * 64;
+	python_forget_code(&proc, CODE_OBJECT(1));
+	walk();
+	hash = walker.hash;
+	texts[1 * 64 / 8 + 6] ^= 0x1000;
+	python_forget_code(&proc, CODE_OBJECT(1));
+	walk();
+	assert_int_equal(walker.hash, hash);
+}
+
+static void recursion_without_end_is_cut_where_it_runs(void **state)
+{
+	uint64_t frame;
+	size_t first;
+
+	begin(PYTHON_CFRAME_ENTRY);
+	leaf();
+	first = push_eval();
+	push_native(AT_STOP, 1);
+	*heap_word(TSTATE + TSTATE_CFRAME) = stack_address(first);
+	link_from = &stack[first + CFRAME_FRAME / 8];
+	frame = push_frame(1, 59);
+	*link_from = frame; /* its own caller, never an entry */
+	walk();
+	CHECK_NATIVES(native(AT_C), native(AT_EVAL), splice(PYTHON_MAX_FRAMES));
+	assert_int_equal(walker.record.flags, STACK_TRUNCATED | STACK_PYTHON_CUT);
 }
 
 static void the_hash_holds_every_instruction_and_place(void **state)
@@ -528,7 +642,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(shims_tell_which_native_frame_runs_which_python_frames),
 	    cmocka_unit_test(tags_of_the_code_pointer_are_masked),
-	    cmocka_unit_test(namespaces_tell_apart_code_at_the_same_address),
+	    cmocka_unit_test(the_same_text_at_another_address_is_the_same_stack),
+	    cmocka_unit_test(another_text_at_the_same_address_is_another_stack),
+	    cmocka_unit_test(marks_are_of_one_process),
+	    cmocka_unit_test(pointers_of_other_than_ascii_texts_do_not_count),
+	    cmocka_unit_test(recursion_without_end_is_cut_where_it_runs),
 	    cmocka_unit_test(the_hash_holds_every_instruction_and_place),
 	    cmocka_unit_test(cframes_hold_one_frame_each),
 	    cmocka_unit_test(cframes_end_at_entry_frames),
