@@ -177,7 +177,8 @@ def test_doctor_without_a_target():
 
 
 def test_help_of_every_verb():
-    for args in (["--help"], ["record", "--help"], ["report", "--help"], ["doctor", "--help"]):
+    verbs = "record", "top", "report", "diff", "doctor"
+    for args in ["--help"], *([verb, "--help"] for verb in verbs):
         result = seep(*args)
         equal((result.returncode, result.stderr), (OK, ""), "seep %s" % " ".join(args))
         check(len(result.stdout.splitlines()) > 4, "short help: %r" % result.stdout)
