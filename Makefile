@@ -25,7 +25,7 @@ DEMO_PACKAGES := python3 python3-tornado
 TEST_PACKAGES := libcmocka-dev libasan8 libubsan1 libclang-rt-14-dev musl-tools gdb xz-utils \
 	libjemalloc2 libgoogle-perftools4 libtcmalloc-minimal4 libmimalloc2.0 libc++1 libc++abi1 \
 	redis-server redis-tools nginx-light wrk sqlite3 mmdebstrap util-linux groff man-db chromium tmux \
-	python3-dev python3-venv python3-numpy $(DEMO_PACKAGES)
+	python3-dev python3-venv python3-numpy python3-greenlet $(DEMO_PACKAGES)
 
 # readers of what a report exports; npm, which has hundreds of packages below it, only where there is none
 TEST_PACKAGES += golang-go perl nodejs python3-jsonschema python3-prometheus-client \
