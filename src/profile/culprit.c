@@ -163,29 +163,52 @@ static size_t parts_find(const struct walker *walker, const struct node *node, d
 	return count;
 }
 
+/* Of Python's own library, by the names of their modules: before 3.11 code knows no class. */
+static bool is_python_dispatcher(const char *function, const char *file)
+{
+	static const struct {
+		const char *function, *file;
+	} known[] = {
+	    {"_bootstrap", "threading.py"},
+	    {"_bootstrap_inner", "threading.py"},
+	    {"run", "threading.py"},
+	    {"run", "runners.py"}, /* asyncio */
+	    {"_run", "events.py"},
+	    {"run_forever", "base_events.py"},
+	    {"_run_once", "base_events.py"},
+	    {"run_until_complete", "base_events.py"},
+	    {"serve_forever", "socketserver.py"},
+	    {"run", "thread.py"}, /* concurrent.futures */
+	    {"_worker", "thread.py"},
+	};
+	const char *dot = strrchr(function, '.'), *slash = strrchr(file, '/');
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (!strcmp(dot ? dot + 1 : function, known[i].function) &&
+		    !strcmp(slash ? slash + 1 : file, known[i].file))
+			return true;
+	return false;
+}
+
 /* Frames that run whatever they are given. */
 static bool is_dispatcher(const struct profile_frame *frame)
 {
 	static const char *const names[] = {
-	    "main",	       "<module>",	 "_start",		 "start_thread",
-	    "clone",	       "clone3",	 "__libc_start_main",	 "__libc_start_call_main",
-	    "run_forever",     "_run_once",	 "run_until_complete",	 "serve_forever",
-	    "_bootstrap",      "_bootstrap_inner", "__libc_start_main_impl",
-	};
-	static const char *const methods[] = {
-	    "Thread.run", "Handle._run", "Runner.run", "Thread._bootstrap",
-	    "Thread._bootstrap_inner", "BaseServer.serve_forever",
-	    "BaseEventLoop.run_forever", "BaseEventLoop._run_once",
-	    "BaseEventLoop.run_until_complete", "_WorkItem.run",
+	    "main",
+	    "<module>",
+	    "_start",
+	    "start_thread",
+	    "clone",
+	    "clone3",
+	    "__libc_start_main",
+	    "__libc_start_main_impl",
+	    "__libc_start_call_main",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (!strcmp(frame->function, names[i]))
 			return true;
-	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		if (frame->python && !strcmp(frame->function, methods[i]))
-			return true;
-	return false;
+	return frame->python && frame->file && is_python_dispatcher(frame->function, frame->file);
 }
 
 /* Is a count so many times the unit? */

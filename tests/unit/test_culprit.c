@@ -11,8 +11,8 @@
 
 #define SNAPSHOTS 31
 
-/* Stacks as "main handle:7 Thread.__init__:880", root first; ":LINE" is optional. Frames of the same
- * word are one. Each site grows by 'blocks' of 'block_bytes' in each snapshot. */
+/* Stacks as "main handle:7 Thread.__init__:880", root first; ":LINE" is optional, '@' stands for
+ * threading.py. Frames of the same word are one. Each site grows by 'blocks' of 'block_bytes' in each snapshot. */
 struct drawing {
 	struct profile profile;
 	struct profile_process processes[2];
@@ -65,7 +65,9 @@ static uint32_t frame_named(struct drawing *drawing, const char *word)
 
 	frame.function = drawing->texts[profile->frame_count];
 	frame.line = colon ? atoi(colon + 1) : 0;
-	snprintf(drawing->texts[profile->frame_count], 48, "%.*s", (int)strcspn(word, ":"), word);
+	if (strchr(word, '@'))
+		frame.file = "/usr/lib/python3.7/threading.py";
+	snprintf(drawing->texts[profile->frame_count], 48, "%.*s", (int)strcspn(word, "@:"), word);
 	for (uint32_t i = 0; i < profile->frame_count; i++)
 		if (!strcmp(drawing->frames[i].function, frame.function) &&
 		    drawing->frames[i].line == frame.line)
@@ -277,6 +279,32 @@ static void a_large_part_of_a_branch_is_followed(void **state)
 	drawing_free(drawing);
 }
 
+static void what_only_runs_others_is_not_named(void **state)
+{
+	struct drawing *drawing = drawing_new();
+
+	/* in step, but all that they have in common is the thread */
+	site_draw(drawing, "_bootstrap@:890 run@:870 read:7", 101, 1031);
+	site_draw(drawing, "_bootstrap@:890 run@:870 write:13", 101, 1009);
+	culprits_draw(drawing);
+	assert_int_equal(drawing->culprits.count, 2);
+	assert_culprit(drawing, 0, "read:7", 1, 51);
+	assert_culprit(drawing, 1, "write:13", 1, 49);
+	drawing_free(drawing);
+}
+
+static void a_function_of_that_name_is_named(void **state)
+{
+	struct drawing *drawing = drawing_new();
+
+	site_draw(drawing, "_bootstrap@:890 run:870 read:7", 101, 1031);
+	site_draw(drawing, "_bootstrap@:890 run:870 write:13", 101, 1009);
+	culprits_draw(drawing);
+	assert_int_equal(drawing->culprits.count, 1);
+	assert_culprit(drawing, 0, "run:870", 2, 100);
+	drawing_free(drawing);
+}
+
 static void no_sites_no_culprits(void **state)
 {
 	struct drawing *drawing = drawing_new();
@@ -297,6 +325,8 @@ int main(void)
 	    cmocka_unit_test(recursion_counts_once),
 	    cmocka_unit_test(what_does_not_go_on_is_not_counted),
 	    cmocka_unit_test(a_large_part_of_a_branch_is_followed),
+	    cmocka_unit_test(what_only_runs_others_is_not_named),
+	    cmocka_unit_test(a_function_of_that_name_is_named),
 	    cmocka_unit_test(no_sites_no_culprits),
 	};
 
