@@ -550,7 +550,8 @@ static void name_draw(const struct list *list, size_t row, int line, const struc
 	_cleanup_free_ char *name = NULL, *place = NULL, *cell = NULL;
 
 	if (!list_name(list, row, &name, &place))
-		cell = name_fit(name, place, shape->name_width);
+		cell = list->by == GROUP_FILE ? elide_path(name, shape->name_width)
+					      : name_fit(name, place, shape->name_width);
 	put(line, shape->name_column, shape->name_width, cell ? cell : "");
 }
 

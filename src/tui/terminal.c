@@ -13,6 +13,7 @@
 int terminal_check(struct err *err)
 {
 	const char *name = getenv("TERM");
+	bool usable;
 	int found;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
@@ -28,7 +29,9 @@ int terminal_check(struct err *err)
 			       "top does not know terminals of type '%s': set TERM, for example to "
 			       "xterm",
 			       name);
-	if (!cursor_address || !clear_screen)
+	usable = cursor_address && clear_screen;
+	del_curterm(cur_term); /* screen_open() reads it again */
+	if (!usable)
 		return err_set(err, ENOTTY,
 			       "top cannot draw on terminals of type '%s': the cursor cannot be "
 			       "placed",
