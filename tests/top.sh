@@ -109,7 +109,7 @@ process_ends()
 	done
 	return 1
 }
-pid_of() { pgrep -f -- "^$seep top .*-o $1\.seep"; }
+pid_of() { cat "$1.pid"; }
 
 # All at once: each needs a while to have something to show.
 target_main='' target_killed=''
@@ -121,8 +121,9 @@ for name in main killed term crash hangup lost; do
 	[ $name = lost ] && options="--max-blocks 1009 --sample 1"
 	[ $name = term ] && options="-i 1s"
 	color=
-	[ $name = killed ] && color="NO_COLOR=1 "
-	window_run $name "$color$seep top -p $target -o $name.seep $options"
+	[ $name = killed ] && color="export NO_COLOR=1; "
+	# what is written is the id of seep itself
+	window_run $name "sh -c 'echo \$\$ >$name.pid; ${color}exec $seep top -p $target -o $name.seep $options'"
 done
 
 # ---- what stands there -----------------------------------------------------------------------------
