@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # run-all.sh [BUILD] - every test there is; the last line is "N passed, N failed, N skipped".
 #
-#   Two lanes run at the same time: what waits for processes (BPF tests; root), and what computes (unit
-#   tests under ASan and UBSan, interpreters, allocators, fuzzers for FUZZ_SECONDS each: 60 by default
-#   with CI=true, else 10; 0 leaves them out). The second one is shown when both are done.
+#   Three lanes run at the same time: native programs under BPF, Python under BPF (both mostly wait; root),
+#   and what computes (unit tests under ASan and UBSan, interpreters, allocators, viewers, fuzzers for
+#   FUZZ_SECONDS each: 60 by default with CI=true, else 10; 0 leaves them out). The first is shown as it
+#   runs, the others when they are done.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export BUILD=${1:-build}
@@ -36,10 +37,15 @@ part()
 	echo "$p $f $s $name" >>"$logs/counts"
 }
 
-waiting_lane()
+native_lane()
 {
-	part "BPF tests" tests/run-bpf.sh
+	part "BPF tests" tests/run-bpf.sh '!python'
 	part "seep top" tests/top.sh "$BUILD"
+}
+
+python_lane()
+{
+	part "BPF tests: Python" tests/run-bpf.sh python
 }
 
 computing_lane()
@@ -57,14 +63,19 @@ computing_lane()
 	[ "$FUZZ_SECONDS" = 0 ] || part "fuzzers" make --no-print-directory BUILD="$BUILD" fuzz
 }
 
-# both want them, and only one may make them
+# several want them, and only one may make them
 cache=$BUILD/cache
 . tests/roots.sh
 for suite in $python_suites; do python_root "$suite" >/dev/null; done
+tests/targets/build.sh "$BUILD/targets"
 
 computing_lane >"$logs/computing" 2>&1 &
 computing=$!
-waiting_lane
+python_lane >"$logs/python" 2>&1 &
+python=$!
+native_lane
+wait "$python"
+cat "$logs/python"
 wait "$computing"
 cat "$logs/computing"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs the functions test_* of the files test_*.py beside this one.
 
-usage: run.py [PATTERN]     PATTERN: a part of "file.function"
+usage: run.py [PATTERN]     PATTERN: a part of "file.function"; "!PATTERN": all but those
 
 A line for each test; ends with "N passed, N failed, N skipped". Exit status 1 when one failed.
 """
@@ -17,6 +17,10 @@ import harness
 TEST_SECONDS = 120
 
 
+def is_meant(name, pattern):
+    return pattern[1:] not in name if pattern.startswith("!") else pattern in name
+
+
 def find_tests(pattern):
     here = os.path.dirname(os.path.abspath(__file__))
     for name in sorted(os.listdir(here)):
@@ -25,7 +29,7 @@ def find_tests(pattern):
         module = importlib.import_module(name[:-3])
         for key, value in list(vars(module).items()):
             full = "%s.%s" % (name[5:-3], key[5:])
-            if key.startswith("test_") and callable(value) and pattern in full:
+            if key.startswith("test_") and callable(value) and is_meant(full, pattern):
                 yield full, value
 
 
