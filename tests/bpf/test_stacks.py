@@ -75,13 +75,13 @@ def test_forty_frames_of_recursion_are_all_there():
     check(reaches_root(site), "the stack does not reach its root")
 
 
-def test_three_hundred_frames_are_cut_at_the_root_and_say_so():
+def test_seven_hundred_frames_are_cut_at_the_root_and_say_so():
     report = measure(Target("deep")).no_losses()
-    exactly(report, "leaf_of_300", (103, 103 * 1013), (103, 103 * 1013))
-    site, levels = recursion(report, "leaf_of_300", "descend_300")
+    exactly(report, "leaf_of_700", (103, 103 * 1013), (103, 103 * 1013))
+    site, levels = recursion(report, "leaf_of_700", "descend_700")
     check(site["truncated"], "not marked as truncated")
-    check(127 <= levels < 300, "%d frames of descend_300" % levels)
-    equal(direct_callers([site]), {"leaf_of_300"}, "direct caller")
+    check(500 <= levels < 700, "%d frames of descend_700" % levels)
+    equal(direct_callers([site]), {"leaf_of_700"}, "direct caller")
 
 
 def test_frames_of_many_kilobytes_and_realigned_ones():

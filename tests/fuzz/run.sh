@@ -5,7 +5,7 @@
 set -u
 build=$1 seconds=$2
 seeds=$build/seeds
-mkdir -p "$seeds"/{elf,eh_frame,insn,maps,recording} "$build/crashes"
+mkdir -p "$seeds"/{elf,eh_frame,insn,maps,python,recording} "$build/crashes"
 
 # the smallest few binaries, this process' maps, a recording made by the tests if there is one
 find /usr/bin /usr/lib/x86_64-linux-gnu -maxdepth 1 -type f -size -24k 2>/dev/null | head -n 40 |

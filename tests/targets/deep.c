@@ -4,16 +4,16 @@
  *
  * build: $CC -fno-optimize-sibling-calls -o $OUT/deep $SRC
  *
- * descend_40 and descend_300	that many frames below main, 101 x 1009 and 103 x 1013
+ * descend_40 and descend_700	that many frames below main, 101 x 1009 and 103 x 1013
  * big_frame			a frame of 600 KiB, 107 x 1019
  * aligned_frame		a frame realigned to 64 bytes with a variable part, 109 x 1021
  */
 #include "target.h"
 
 void leaf_of_40(void);
-void leaf_of_300(void);
+void leaf_of_700(void);
 void descend_40(int levels);
-void descend_300(int levels);
+void descend_700(int levels);
 void big_frame(void);
 void aligned_frame(int bytes);
 
@@ -24,7 +24,7 @@ NOIPA void leaf_of_40(void)
 	HOLD(block);
 }
 
-NOIPA void leaf_of_300(void)
+NOIPA void leaf_of_700(void)
 {
 	char *block = malloc(1013);
 
@@ -40,12 +40,12 @@ NOIPA void descend_40(int levels)
 	NO_TAIL_CALL();
 }
 
-NOIPA void descend_300(int levels)
+NOIPA void descend_700(int levels)
 {
 	if (levels > 1)
-		descend_300(levels - 1);
+		descend_700(levels - 1);
 	else
-		leaf_of_300();
+		leaf_of_700();
 	NO_TAIL_CALL();
 }
 
@@ -79,7 +79,7 @@ int main(void)
 	for (int i = 0; i < 101; i++)
 		descend_40(40);
 	for (int i = 0; i < 103; i++)
-		descend_300(300);
+		descend_700(700);
 	for (int i = 0; i < 107; i++)
 		big_frame();
 	for (int i = 0; i < 109; i++)
