@@ -23,6 +23,7 @@
 #include "profile/regions.h"
 #include "profile/symbolize.h"
 #include "python/codes.h"
+#include "store/code_book.h"
 #include "store/recording.h"
 
 #define NAMES_WAIT_MS 20000 /* at the end, for names still being looked up */
@@ -101,16 +102,7 @@ struct recorder {
 		struct queued_event *items;
 		size_t count, capacity;
 	} queued_events;
-	struct table *codes_by_id; /* id of struct code_record -> index in codes_of_ids */
-	struct {
-		uint32_t *items; /* index in codes */
-		size_t count, capacity;
-	} codes_of_ids;
-	struct table *codes_by_content; /* python_code_hash() -> index in codes */
-	struct {
-		struct python_code *items; /* functions: the same ones of several processes are one */
-		size_t count, capacity;
-	} codes;
+	struct code_book *codes;
 	struct table *frames_asked; /* uint64_t -> index in frame_names */
 	struct {
 		char **items; /* "function (file:line)", NULL until known */
@@ -146,14 +138,13 @@ struct recorder *recorder_new(const struct recorder_parts *parts, struct err *er
 		recorder->regions = regions_new();
 		recorder->sites_by_key = table_new(sizeof(struct site_key));
 		recorder->stacks_by_hash = table_new(sizeof(uint64_t));
-		recorder->codes_by_id = table_new(sizeof(uint64_t));
-		recorder->codes_by_content = table_new(sizeof(uint64_t));
+		recorder->codes = code_book_new();
 		recorder->frames_asked = table_new(sizeof(uint64_t));
 		recorder->processes_by_generation = table_new(sizeof(uint32_t));
 		recorder->next_epoch_ns = parts->interval_ns;
 	}
 	if (recorder && recorder->regions && recorder->sites_by_key && recorder->stacks_by_hash &&
-	    recorder->codes_by_id && recorder->codes_by_content && recorder->frames_asked &&
+	    recorder->codes && recorder->frames_asked &&
 	    recorder->processes_by_generation)
 		return recorder;
 	recorder_free(recorder);
@@ -169,8 +160,7 @@ void recorder_free(struct recorder *recorder)
 		free(stack->frames);
 	vec_for_each(name, &recorder->queued_names)
 		symbol_result_free(&name->result);
-	vec_for_each(code, &recorder->codes)
-		python_code_free(code);
+	code_book_free(recorder->codes);
 	vec_for_each(event, &recorder->queued_events)
 		free(event->text);
 	vec_for_each(name, &recorder->frame_names)
@@ -178,11 +168,7 @@ void recorder_free(struct recorder *recorder)
 	regions_free(recorder->regions);
 	table_free(recorder->sites_by_key);
 	table_free(recorder->stacks_by_hash);
-	table_free(recorder->codes_by_id);
-	table_free(recorder->codes_by_content);
 	table_free(recorder->frames_asked);
-	free(recorder->codes_of_ids.items);
-	free(recorder->codes.items);
 	table_free(recorder->processes_by_generation);
 	free(recorder->ended_sites.items);
 	free(recorder->sites.items);
@@ -268,36 +254,15 @@ static char *describe_line(const struct symbol_line *line)
 
 /* ---- Python code ----------------------------------------------------------------------------- */
 
-static void take_code(struct recorder *recorder, uint64_t id, struct python_code *code)
-{
-	uint64_t hash = python_code_hash(code);
-	bool added, added_id;
-	ssize_t index = table_add(recorder->codes_by_content, &hash, &added);
-	struct python_code *slot = index >= 0 && added ? vec_add(&recorder->codes) : NULL;
-	ssize_t id_index = table_add(recorder->codes_by_id, &id, &added_id);
-	uint32_t *of_id = id_index >= 0 && added_id ? vec_add(&recorder->codes_of_ids) : NULL;
-
-	if (slot)
-		*slot = *code;
-	else
-		python_code_free(code);
-	if ((size_t)index >= recorder->codes.count || (added_id && !of_id))
-		recorder->out_of_memory = true;
-	else if (of_id)
-		*of_id = index;
-}
-
 static void on_code(struct recorder *recorder, const struct code_record *record, size_t bytes)
 {
 	const struct watched *watched =
 		watch_find(recorder->parts.watch, record->head.generation);
-	struct python_code code;
+	pid_t pid = watched && watched->alive ? watched->info.pid : 0;
 
-	if (python_code_decode(record, bytes, watched && watched->alive ? watched->info.pid : 0,
-			       watched ? &watched->interpreter.runtime.layout : NULL, &code))
+	if (code_book_add(recorder->codes, record, bytes, pid,
+			  watched ? &watched->interpreter.runtime.layout : NULL))
 		recorder->out_of_memory = true;
-	else
-		take_code(recorder, record->id, &code);
 }
 
 /* The name of a Python frame is known at once. */
@@ -329,25 +294,15 @@ static void name_python_frame(struct recorder *recorder, uint64_t frame,
 	recorder->frame_names.items[index] = describe_line(&queued->result.lines[0]);
 }
 
-/* As it is written: which function (index in 'codes'), which line. 0: it has not begun, and Python
- * does not show it either. */
+/* As it is written; 0: Python does not show it either. */
 static uint64_t python_frame(struct recorder *recorder, uint64_t frame)
 {
-	uint64_t id = (frame & ((1ULL << FRAME_TAG_SHIFT) - 1)) >> FRAME_INSTR_BITS;
-	uint32_t instruction = frame & FRAME_INSTR_NONE, line;
-	ssize_t index = table_find(recorder->codes_by_id, &id);
 	const struct python_code *code;
+	uint32_t line;
 
-	if (index < 0 || (size_t)index >= recorder->codes_of_ids.count)
-		return 0;
-	index = recorder->codes_of_ids.items[index];
-	code = &recorder->codes.items[index];
-	if (python_code_is_incomplete(code, instruction))
-		return 0;
-	line = python_code_line(code, instruction);
-	frame = FRAME_PYTHON << FRAME_TAG_SHIFT | (uint64_t)index << FRAME_INSTR_BITS |
-		(line & FRAME_INSTR_NONE);
-	name_python_frame(recorder, frame, code, line);
+	frame = code_book_frame(recorder->codes, frame, &code, &line);
+	if (frame)
+		name_python_frame(recorder, frame, code, line);
 	return frame;
 }
 
