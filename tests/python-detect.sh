@@ -161,7 +161,7 @@ late() {
 		"$tool" "$pid" - <"$work/threads" >"$work/seen" 2>&1 &
 		feeder=$!
 		exec 8>"$work/threads"
-		for ((i = 0; i < 200; i++)); do
+		for ((i = 0; i < 1200; i++)); do
 			grep -q '^slot' "$work/seen" && break
 			sleep 0.05
 		done

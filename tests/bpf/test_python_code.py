@@ -91,7 +91,7 @@ def test_the_same_text_executed_again_and_again_is_one_function():
     report = record(SAME_TEXT)
     blocks = sum(site["alloc_blocks"] for site in through(report, "made"))
     check(blocks >= 2 * ROUNDS, "only %d blocks of %d calls" % (blocks, ROUNDS))
-    check(len(through(report, "made")) < 50, "%d sites of one function" %
+    check(len(through(report, "made")) < ROUNDS // 10, "%d sites of one function" %
           len(through(report, "made")))
 
 
