@@ -158,6 +158,7 @@ late() {
 	if wait_for before; then
 		rm -f "$work/threads"
 		mkfifo "$work/threads"
+		: >"$work/seen" # of the test before
 		"$tool" "$pid" - <"$work/threads" >"$work/seen" 2>&1 &
 		feeder=$!
 		exec 8>"$work/threads"
