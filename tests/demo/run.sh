@@ -59,6 +59,8 @@ echo "   seep report --by line -n 3 demo.seep"
 "$seep" report --format folded -o demo.folded demo.seep
 
 say "Written: $dir/demo.seep (the recording) and demo.folded (stacks for flame graphs)"
-echo "   Next:  $seep report --by function $dir/demo.seep"
+echo "   Next:  $seep report -o demo.html $dir/demo.seep"
+echo "          (opens in any browser: timeline, flame graph, each stack's curve)"
+echo "          $seep report --by culprit $dir/demo.seep"
 echo "          flamegraph.pl --colors=mem --countname=bytes $dir/demo.folded > demo.svg"
 echo "          sudo $seep record -p PID -d 60s      on a process of your own"
