@@ -4,11 +4,12 @@
  *
  *   leak_session    503 bytes each 10 ms, kept for good; called by handle_login
  *   leak_upload     a mapping of 3 pages each 100 ms, kept for good
- *   fill_cache      997 blocks of 211 bytes at once, then nothing
+ *   fill_cache      997 blocks of 211 bytes at once, at each SIGUSR2
  *   work_shortly    freed at once, each millisecond
  *
  * build: $CC -g -o $OUT/watched $SRC
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,16 +59,27 @@ KEEP void work_shortly(void)
 	NO_TAIL_CALL();
 }
 
+static volatile sig_atomic_t wanted;
+
+static void want_cache(int signal)
+{
+	(void)signal;
+	wanted = 1;
+}
+
 int main(void)
 {
+	signal(SIGUSR2, want_cache);
 	for (unsigned long tick = 0;; tick++) {
 		work_shortly();
 		if (tick % 10 == 0)
 			handle_login();
 		if (tick % 100 == 0)
 			leak_upload();
-		if (tick == 3000)
+		if (wanted) {
+			wanted = 0;
 			fill_cache();
+		}
 		usleep(1000);
 	}
 }
