@@ -9,13 +9,18 @@
 #include "base/vec.h"
 #include "python/codes.h"
 
+/* What tells functions apart: the hash, and of those that share one the number. */
+struct content {
+	uint64_t hash, number;
+};
+
 struct code_book {
 	struct table *by_id; /* id of struct code_record -> index in functions_of_ids */
 	struct {
 		uint32_t *items; /* index in functions */
 		size_t count, capacity;
 	} functions_of_ids;
-	struct table *by_content; /* python_code_hash() -> index in functions */
+	struct table *by_content; /* struct content -> index in functions */
 	struct {
 		struct python_code *items;
 		size_t count, capacity;
@@ -29,7 +34,7 @@ struct code_book *code_book_new(void)
 	if (!book)
 		return NULL;
 	book->by_id = table_new(sizeof(uint64_t));
-	book->by_content = table_new(sizeof(uint64_t));
+	book->by_content = table_new(sizeof(struct content));
 	if (book->by_id && book->by_content)
 		return book;
 	code_book_free(book);
@@ -52,11 +57,18 @@ void code_book_free(struct code_book *book)
 /* Index of the function that 'code' is, -ENOMEM. 'code' is the book's, or freed. */
 static ssize_t function_index(struct code_book *book, struct python_code *code)
 {
-	uint64_t hash = python_code_hash(code);
+	struct content content = {.hash = python_code_hash(code)};
+	struct python_code *slot;
+	ssize_t index;
 	bool added;
-	ssize_t index = table_add(book->by_content, &hash, &added);
-	struct python_code *slot = index >= 0 && added ? vec_add(&book->functions) : NULL;
 
+	for (;; content.number++) {
+		index = table_add(book->by_content, &content, &added);
+		if (index < 0 || added || (size_t)index >= book->functions.count ||
+		    python_code_equal(&book->functions.items[index], code))
+			break;
+	}
+	slot = index >= 0 && added ? vec_add(&book->functions) : NULL;
 	if (slot)
 		*slot = *code;
 	else
