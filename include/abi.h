@@ -151,7 +151,7 @@ struct python_layout {
 	__u16 cframe_frame, cframe_previous;
 	/* struct _frame, PyFrameObject, _PyInterpreterFrame */
 	__u16 frame_bytes; /* to be read, <= PYTHON_FRAME_BYTES */
-	__u16 frame_previous, frame_code, frame_globals;
+	__u16 frame_previous, frame_code;
 	__u16 frame_instr; /* 3.6-3.10: int f_lasti; from 3.11 the address of the instruction */
 	__u16 frame_owner; /* 3.11 on: 8 bits */
 	__u16 frame_entry; /* 3.11: bool is_entry */

@@ -3,7 +3,7 @@
 #
 # python-detect.sh [BUILD] - every CPython that is here, seen from outside: its version, and the
 # frames of its threads as tests/targets/frames.py prints them from inside (names, files, lines,
-# instructions, code objects, globals). Debian's, those in $HOME/.pyenv/versions, those of other
+# instructions, code objects). Debian's, those in $HOME/.pyenv/versions, those of other
 # Debian suites (roots fetched once into BUILD/cache from the mirror that apt uses here), venvs,
 # renamed and deleted ones, programs that embed libpython, other mount namespaces. For 3.6 to 3.9
 # gdb tells the native frames that must lie in the code of the evaluation loop. What is not there is

@@ -95,8 +95,9 @@ bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid)
 
 bool interpreter_is_stale(const struct interpreter *interpreter, pid_t pid)
 {
-	return !interpreter->runtime.initialized ||
-	       python_gained_interpreter(pid, &interpreter->runtime);
+	return interpreter->runtime.initialized
+		       ? python_gained_interpreter(pid, &interpreter->runtime)
+		       : python_has_started(pid, &interpreter->runtime);
 }
 
 /* ---- probes and slots ----------------------------------------------------------------------------- */

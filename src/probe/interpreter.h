@@ -80,7 +80,7 @@ void interpreter_inherit(struct interpreter *child, const struct interpreter *pa
 /* True if its active slots do not hold what they held: a hook came or went. */
 bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid);
 
-/* True if it should be looked for again: it had not started, or has more interpreters now. */
+/* True if it should be looked for again: it has started by now, or has more interpreters. Cheap. */
 bool interpreter_is_stale(const struct interpreter *interpreter, pid_t pid);
 
 /* True if the image whose slots were redirected is gone: there is nothing to restore. */

@@ -685,6 +685,15 @@ static void release_retired_slices(struct watch *watch)
 	watch->retired.count = 0;
 }
 
+/* One that was refused may be right by now, or another one of the process may run: seldom looked at,
+ * after 1, 2, 4, ... seconds, as that takes a thousand times longer than asking for its key. */
+static bool is_time_to_look(struct watched *watched)
+{
+	uint32_t ticks = ++watched->python_ticks;
+
+	return !watched->interpreter.runtime.initialized && !(ticks & (ticks - 1));
+}
+
 /*
  * An interpreter that was starting has its key by now; one whose allocator was hooked, or unhooked,
  * is looked at anew: calls may go another way.
@@ -692,18 +701,20 @@ static void release_retired_slices(struct watch *watch)
 static void look_at_python(struct watch *watch, struct watched *watched)
 {
 	struct interpreter *interpreter = &watched->interpreter;
+	bool look;
 
 	if (!interpreter->found)
 		return;
+	look = is_time_to_look(watched);
 	if (interpreter_slots_changed(interpreter, watched->info.pid)) {
-		interpreter->runtime.initialized = false;
+		look = true;
 		watched->python_told = false;
 		if (interpreter->tables.inlined && !interpreter->redirect)
 			tell_problem(watch, watched,
 				     "its Python allocator was hooked or unhooked just now: what it "
 				     "allocated and freed within the last second may be missing");
 	}
-	if (interpreter_is_stale(interpreter, watched->info.pid)) {
+	if (look || interpreter_is_stale(interpreter, watched->info.pid)) {
 		interpreter->runtime.initialized = false;
 		refresh_or_tell(watch, watched, current_flags(watch, watched), false);
 	}

@@ -46,6 +46,7 @@ struct watched {
 	struct interpreter interpreter;
 	bool shares_memory; /* with its parent, until it runs another program: not to be touched */
 	bool python_told;
+	uint32_t python_ticks; /* seconds since it was found */
 	struct links links;
 	char missing[256]; /* why no allocator could be probed, "" if one was */
 	bool is_published; /* the kernel's process table knows it */

@@ -220,22 +220,29 @@ static void place_key_later(struct detection *detection, uint64_t key_addr)
 			key_addr);
 }
 
-/*
- * Read the key at 'key_addr': a Py_tss_t {int _is_initialized; pthread_key_t _key}, in 3.6 an int
- * that is -1 at first. Sets 'initialized'; VERDICT_WRONG: that is no key, or not the one.
- */
+/* A Py_tss_t {int _is_initialized; pthread_key_t _key}; 3.6 has an int that is -1 at first. */
+static int read_key(pid_t pid, int minor, uint64_t key_addr, uint32_t words[2])
+{
+	bool is_int = minor == 6;
+	int status;
+
+	words[0] = 1;
+	status = python_read_memory(pid, key_addr, is_int ? &words[1] : &words[0],
+				    (is_int ? 1 : 2) * sizeof(words[0]));
+	if (!status && is_int && (int32_t)words[1] < 0)
+		words[0] = 0;
+	return status;
+}
+
+/* Sets 'initialized'; VERDICT_WRONG: what lies at 'key_addr' is no key, or not the one. */
 static int try_key(struct detection *detection, uint64_t key_addr, enum verdict *verdict)
 {
 	struct python_runtime *runtime = detection->runtime;
-	bool is_int = runtime->minor == 6;
-	uint32_t words[2] = {1, 0};
-	int status = python_read_memory(detection->pid, key_addr, is_int ? &words[1] : &words[0],
-					is_int ? sizeof(words[0]) : sizeof(words));
+	uint32_t words[2];
+	int status = read_key(detection->pid, runtime->minor, key_addr, words);
 
 	runtime->initialized = false;
 	*verdict = VERDICT_UNKNOWN;
-	if (is_int && (int32_t)words[1] < 0)
-		words[0] = 0;
 	if (status == -EFAULT || (!status && !words[0])) {
 		/* the dynamic linker has not mapped the data yet, or Python has not begun */
 		place_key_later(detection, key_addr);
@@ -300,6 +307,28 @@ static int find_runtime_key(struct detection *detection, uint16_t *key_offset,
 		status = try_key(detection, detection->runtime->runtime + *key_offset, verdict);
 	}
 	return status;
+}
+
+static bool key_is_made(pid_t pid, int minor, uint64_t key_addr)
+{
+	uint32_t words[2];
+
+	return !read_key(pid, minor, key_addr, words) && words[0];
+}
+
+bool python_has_started(pid_t pid, const struct python_runtime *runtime)
+{
+	const struct python_places *places = python_places_of(runtime->minor);
+
+	if (!places || is_refused(runtime))
+		return false;
+	if (!runtime->runtime)
+		return key_is_made(pid, runtime->minor, runtime->layout.key_addr);
+	for (size_t i = 0; i < PYTHON_KEYS_MAX; i++)
+		if (places->keys[i] != PYTHON_OFFSET_NONE &&
+		    key_is_made(pid, runtime->minor, runtime->runtime + places->keys[i]))
+			return true;
+	return false;
 }
 
 /* The second one of the list whose head is at 'list' exists. */
@@ -371,7 +400,7 @@ static void check_version(const struct python_version *version, struct python_ru
 	else if (version->major != 3)
 		refuse(runtime, "CPython %d.%d is not supported: native stacks only",
 		       version->major, version->minor);
-	else if (!python_layout_of(version->minor, version->patch))
+	else if (!python_layout_of(version->minor))
 		refuse(runtime,
 		       "CPython 3.%d is not known to this version of seep: native stacks only",
 		       version->minor);
@@ -438,7 +467,7 @@ static int read_layout(struct detection *detection)
 	struct python_runtime *runtime = detection->runtime;
 	int status;
 
-	runtime->layout = *python_layout_of(runtime->minor, runtime->patch);
+	runtime->layout = *python_layout_of(runtime->minor);
 	detection->places = python_places_of(runtime->minor);
 	if (runtime->minor > 6 && !runtime->runtime) {
 		refuse(runtime, "CPython %s without _PyRuntime: native stacks only",

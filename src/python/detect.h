@@ -50,7 +50,13 @@ int python_detect(pid_t pid, const struct proc_maps *maps, struct python_runtime
 void python_set_binary(struct python_runtime *runtime, uint32_t binary_id);
 
 /* The structure offsets of 3.'minor'; NULL for one that is not known. Sources: layouts.c. */
-const struct python_layout *python_layout_of(int minor, int patch);
+const struct python_layout *python_layout_of(int minor);
+
+/*
+ * True if 'runtime', which was not initialized when it was detected and not refused, is by now: to be
+ * detected again. Cheap.
+ */
+bool python_has_started(pid_t pid, const struct python_runtime *runtime);
 
 /*
  * True if the process has more than one interpreter, and 'runtime' was detected when it had one: to

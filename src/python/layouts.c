@@ -31,58 +31,49 @@
 /* PyFrameObject (struct _frame), 3.6 to 3.10; co_qualname, _co_firsttraceable are of 3.11. */
 #define FRAME_OBJECTS \
 	.tstate_frame = 24, .cframe_frame = NONE, \
-	.frame_previous = 24, .frame_code = 32, .frame_globals = 48, \
+	.frame_previous = 24, .frame_code = 32, \
 	.frame_owner = NONE, .frame_entry = NONE, \
 	.code_first_traceable = NONE, .code_adaptive = NONE
 #define WITHOUT_CFRAME .tstate_cframe = NONE, .cframe_previous = NONE
 
+/* PyCodeObject, 3.6 and 3.7; 3.8 to 3.10: with co_posonlyargcount */
+#define CODE_TO_37 \
+	.code_bytes = 120, .code_first_line = 36, \
+	.code_file = 96, .code_name = 104, .code_lines = 112
+#define CODE_TO_310 \
+	.code_bytes = 128, .code_first_line = 40, \
+	.code_file = 104, .code_name = 112, .code_lines = 120
+
+/* 3.8 and 3.9 do not differ. */
+#define LAYOUT_38(minor_) { \
+	.minor = minor_, .chain = PYTHON_EVAL_RANGE, FRAME_OBJECTS, WITHOUT_CFRAME, \
+	.tstate_thread_id = 176, .frame_bytes = 112, .frame_instr = 104, \
+	CODE_TO_310, TEXTS_WITH_WSTR }
+
 static const struct python_layout layouts[] = {
 	{
 		.minor = 6, .chain = PYTHON_EVAL_RANGE, FRAME_OBJECTS, WITHOUT_CFRAME,
-		.tstate_thread_id = 152,
-		.frame_bytes = 128, .frame_instr = 120,
-		.code_bytes = 120, .code_first_line = 36,
-		.code_file = 96, .code_name = 104, .code_lines = 112,
-		TEXTS_WITH_WSTR,
+		.tstate_thread_id = 152, .frame_bytes = 128, .frame_instr = 120,
+		CODE_TO_37, TEXTS_WITH_WSTR,
 	},
 	{
 		.minor = 7, .chain = PYTHON_EVAL_RANGE, FRAME_OBJECTS, WITHOUT_CFRAME,
-		.tstate_thread_id = 176,
-		.frame_bytes = 112, .frame_instr = 104,
-		.code_bytes = 120, .code_first_line = 36,
-		.code_file = 96, .code_name = 104, .code_lines = 112,
-		TEXTS_WITH_WSTR,
+		.tstate_thread_id = 176, .frame_bytes = 112, .frame_instr = 104,
+		CODE_TO_37, TEXTS_WITH_WSTR,
 	},
-	{
-		.minor = 8, .chain = PYTHON_EVAL_RANGE, FRAME_OBJECTS, WITHOUT_CFRAME,
-		.tstate_thread_id = 176,
-		.frame_bytes = 112, .frame_instr = 104,
-		.code_bytes = 128, .code_first_line = 40,
-		.code_file = 104, .code_name = 112, .code_lines = 120,
-		TEXTS_WITH_WSTR,
-	},
-	{
-		.minor = 9, .chain = PYTHON_EVAL_RANGE, FRAME_OBJECTS, WITHOUT_CFRAME,
-		.tstate_thread_id = 176,
-		.frame_bytes = 112, .frame_instr = 104,
-		.code_bytes = 128, .code_first_line = 40,
-		.code_file = 104, .code_name = 112, .code_lines = 120,
-		TEXTS_WITH_WSTR,
-	},
+	LAYOUT_38(8),
+	LAYOUT_38(9),
 	{
 		.minor = 10, .chain = PYTHON_CFRAME_EACH, FRAME_OBJECTS,
 		.tstate_cframe = 48, .cframe_previous = 8,
-		.tstate_thread_id = 176,
-		.frame_bytes = 104, .frame_instr = 96,
-		.code_bytes = 128, .code_first_line = 40,
-		.code_file = 104, .code_name = 112, .code_lines = 120,
-		TEXTS_WITH_WSTR,
+		.tstate_thread_id = 176, .frame_bytes = 104, .frame_instr = 96,
+		CODE_TO_310, TEXTS_WITH_WSTR,
 	},
 	{
 		.minor = 11, .chain = PYTHON_CFRAME_ENTRY,
 		.tstate_frame = NONE, .tstate_cframe = 56, .tstate_thread_id = 152,
 		.cframe_frame = 8, .cframe_previous = 16,
-		.frame_bytes = 80, .frame_previous = 48, .frame_code = 32, .frame_globals = 8,
+		.frame_bytes = 80, .frame_previous = 48, .frame_code = 32,
 		.frame_instr = 56, .frame_owner = 69, .frame_entry = 68,
 		.code_bytes = 176, .code_first_line = 72,
 		.code_file = 112, .code_name = 128, .code_lines = 136,
@@ -93,7 +84,7 @@ static const struct python_layout layouts[] = {
 		.minor = 12, .chain = PYTHON_SHIM,
 		.tstate_frame = NONE, .tstate_cframe = 56, .tstate_thread_id = 136,
 		.cframe_frame = 0, .cframe_previous = 8,
-		.frame_bytes = 80, .frame_previous = 8, .frame_code = 0, .frame_globals = 24,
+		.frame_bytes = 80, .frame_previous = 8, .frame_code = 0,
 		.frame_instr = 56, .frame_owner = 70, .frame_entry = NONE,
 		.code_bytes = 184, .code_first_line = 68,
 		.code_file = 112, .code_name = 128, .code_lines = 136,
@@ -104,7 +95,7 @@ static const struct python_layout layouts[] = {
 		.minor = 13, .chain = PYTHON_SHIM, .frame_mask = 7,
 		.tstate_frame = 72, .tstate_cframe = NONE, .tstate_thread_id = 152,
 		.cframe_frame = NONE, .cframe_previous = NONE,
-		.frame_bytes = 80, .frame_previous = 8, .frame_code = 0, .frame_globals = 24,
+		.frame_bytes = 80, .frame_previous = 8, .frame_code = 0,
 		.frame_instr = 56, .frame_owner = 70, .frame_entry = NONE,
 		.code_bytes = 192, .code_first_line = 68,
 		.code_file = 112, .code_name = 128, .code_lines = 136,
@@ -115,7 +106,7 @@ static const struct python_layout layouts[] = {
 		.minor = 14, .chain = PYTHON_SHIM, .frame_mask = 7,
 		.tstate_frame = 72, .tstate_cframe = NONE, .tstate_thread_id = 152,
 		.cframe_frame = NONE, .cframe_previous = NONE,
-		.frame_bytes = 88, .frame_previous = 8, .frame_code = 0, .frame_globals = 24,
+		.frame_bytes = 88, .frame_previous = 8, .frame_code = 0,
 		.frame_instr = 56, .frame_owner = 74, .frame_entry = NONE,
 		.code_bytes = 200, .code_first_line = 68,
 		.code_file = 112, .code_name = 128, .code_lines = 136,
@@ -187,9 +178,8 @@ static const struct python_debug_offset debug_offsets_14[] = {
 _Static_assert(ARRAY_LEN(layouts) == PYTHON_MINOR_MAX - PYTHON_MINOR_MIN + 1, "one per minor");
 _Static_assert(ARRAY_LEN(places) == ARRAY_LEN(layouts), "one per minor");
 
-const struct python_layout *python_layout_of(int minor, int patch)
+const struct python_layout *python_layout_of(int minor)
 {
-	(void)patch; /* no patch release has moved a member of these structures so far */
 	if (minor < PYTHON_MINOR_MIN || minor > PYTHON_MINOR_MAX)
 		return NULL;
 	return &layouts[minor - PYTHON_MINOR_MIN];

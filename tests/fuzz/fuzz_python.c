@@ -17,26 +17,11 @@
 #include "python/lines.h"
 
 #define PID	   13
+#define MINOR	   12 /* of the process */
 #define MINORS	   16
 #define SIZE_LIMIT 65536 /* of texts in the process */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const struct python_layout layout = {
-    .minor = 12,
-    .code_bytes = 192,
-    .code_first_line = 68,
-    .code_name = 128,
-    .code_file = 112,
-    .code_lines = 136,
-    .code_first_traceable = 176,
-    .text_length = 16,
-    .text_state = 32,
-    .text_ascii = 40,
-    .text_other = 56,
-    .bytes_length = 16,
-    .bytes_data = 32,
-};
 
 static const uint8_t *memory;
 static size_t memory_bytes;
@@ -127,6 +112,7 @@ static struct code_record *record_new(const uint8_t *data, size_t size, uint16_t
 
 static void fuzz_record(const uint8_t *data, size_t size, pid_t pid)
 {
+	const struct python_layout *layout = python_layout_of(MINOR);
 	struct python_code code, again;
 	struct code_record *record;
 	uint16_t length;
@@ -139,9 +125,9 @@ static void fuzz_record(const uint8_t *data, size_t size, pid_t pid)
 	memory = data;
 	memory_bytes = size;
 	if (bytes >= sizeof(record->head) &&
-	    !python_code_decode(record, bytes, pid, &layout, &code)) {
+	    !python_code_decode(record, bytes, pid, layout, &code)) {
 		check_code(&code);
-		check(!python_code_decode(record, bytes, pid, &layout, &again));
+		check(!python_code_decode(record, bytes, pid, layout, &again));
 		check(python_code_equal(&code, &again));
 		check(python_code_hash(&code) == python_code_hash(&again));
 		python_code_free(&code);

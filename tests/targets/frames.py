@@ -41,11 +41,11 @@ def describe(frame, leaf):
     code = frame.f_code
     lines = code.co_linetable if sys.version_info >= (3, 10) else code.co_lnotab
     name = code.co_qualname if sys.version_info >= (3, 11) else code.co_name
-    return "frame %s %s %d %s %d %d %x %x %d\n" % (
+    return "frame %s %s %d %s %d %d %x %d\n" % (
         name.encode("ascii", "backslashreplace").decode(), code.co_filename, code.co_firstlineno,
         "-" if leaf else frame.f_lasti, len(lines),
         sum((i + 1) * byte for i, byte in enumerate(bytearray(lines))), id(code),
-        id(frame.f_globals), first_traceable(code))
+        first_traceable(code))
 
 
 def tell(frame, last_words=""):

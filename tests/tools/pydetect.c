@@ -152,8 +152,7 @@ static void print_frame(const struct walk *walk, const uint8_t *frame, uint64_t 
 	print_text(walk, load_u64(head + layout->code_file));
 	printf(" %d %" PRId64 " ", load_s32(head + layout->code_first_line), instruction);
 	print_lines(walk, load_u64(head + layout->code_lines));
-	printf(" %" PRIx64 " %" PRIx64 " %d\n", code, load_u64(frame + layout->frame_globals),
-	       traceable);
+	printf(" %" PRIx64 " %d\n", code, traceable);
 }
 
 static uint64_t first_frame(const struct walk *walk, uint64_t tstate)

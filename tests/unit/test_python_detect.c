@@ -48,14 +48,13 @@ static void assert_inside(uint16_t offset, size_t bytes, uint16_t limit)
 static void layouts_fit_what_is_read(void **state)
 {
 	for (int minor = PYTHON_MINOR_MIN; minor <= PYTHON_MINOR_MAX; minor++) {
-		const struct python_layout *layout = python_layout_of(minor, 0);
+		const struct python_layout *layout = python_layout_of(minor);
 
 		assert_non_null(layout);
 		assert_int_equal(layout->minor, minor);
 		assert_in_range(layout->frame_bytes, 80, PYTHON_FRAME_BYTES);
 		assert_inside(layout->frame_previous, 8, layout->frame_bytes);
 		assert_inside(layout->frame_code, 8, layout->frame_bytes);
-		assert_inside(layout->frame_globals, 8, layout->frame_bytes);
 		assert_inside(layout->frame_instr, minor < 11 ? 4 : 8, layout->frame_bytes);
 		assert_inside(layout->frame_owner, 1, layout->frame_bytes);
 		assert_inside(layout->frame_entry, 1, layout->frame_bytes);
@@ -66,9 +65,9 @@ static void layouts_fit_what_is_read(void **state)
 		assert_inside(layout->code_lines, 8, layout->code_bytes);
 		assert_inside(layout->code_first_traceable, 4, layout->code_bytes);
 	}
-	assert_null(python_layout_of(5, 9));
-	assert_null(python_layout_of(15, 0));
-	assert_null(python_layout_of(-1, -1));
+	assert_null(python_layout_of(5));
+	assert_null(python_layout_of(15));
+	assert_null(python_layout_of(-1));
 	assert_null(python_places_of(5));
 	assert_null(python_places_of(15));
 }
@@ -76,7 +75,7 @@ static void layouts_fit_what_is_read(void **state)
 static void layouts_have_what_their_chain_needs(void **state)
 {
 	for (int minor = PYTHON_MINOR_MIN; minor <= PYTHON_MINOR_MAX; minor++) {
-		const struct python_layout *layout = python_layout_of(minor, 0);
+		const struct python_layout *layout = python_layout_of(minor);
 		bool cframe = minor >= 10 && minor <= 12, shim = minor >= 12, new = minor >= 11;
 
 		assert_int_equal(layout->chain, minor < 10    ? PYTHON_EVAL_RANGE
@@ -99,7 +98,7 @@ static void layouts_have_what_their_chain_needs(void **state)
 static void debug_offsets_say_what_the_layouts_say(void **state)
 {
 	for (int minor = 13; minor <= 14; minor++) {
-		const struct python_layout *layout = python_layout_of(minor, 0);
+		const struct python_layout *layout = python_layout_of(minor);
 		const struct python_places *places = python_places_of(minor);
 		const struct {
 			const char *name;
@@ -314,7 +313,7 @@ static void print_debug_offsets(int minor, char *text, size_t size)
 
 static void build_fake(const struct fake_options *options)
 {
-	const struct python_layout *layout = python_layout_of(options->minor, 0);
+	const struct python_layout *layout = python_layout_of(options->minor);
 	const struct python_places *places = python_places_of(options->minor);
 	unsigned int key_at = options->key_at ? options->key_at : places->keys[0];
 	unsigned int bytes = options->runtime_bytes ? options->runtime_bytes : 4096;
@@ -391,7 +390,7 @@ static void assert_readable(const struct fake *fake, const char *version)
 	assert_string_equal(fake->found.version, version);
 	assert_true(fake->found.initialized);
 	assert_int_equal(fake->found.runtime, fake->runtime);
-	assert_int_equal(layout->chain, python_layout_of(fake->found.minor, 0)->chain);
+	assert_int_equal(layout->chain, python_layout_of(fake->found.minor)->chain);
 	assert_int_not_equal(layout->code_type, 0);
 	assert_int_equal(layout->key_addr, 0);
 	assert_int_equal(tss_read(fake->pid, layout, fake->thread, &slot), 0);
@@ -404,6 +403,7 @@ static void assert_refused(const struct fake *fake, const char *reason)
 	assert_string_equal(fake->found.reason, reason);
 	assert_int_equal(fake->found.layout.chain, PYTHON_NONE);
 	assert_false(fake->found.initialized);
+	assert_false(python_has_started(fake->pid, &fake->found));
 }
 
 static void good_process_is_read(void **state)
@@ -439,6 +439,19 @@ static void good_process_is_read(void **state)
 	stop_fake(&fake);
 }
 
+/* As PyThread_tss_create() does: is made, and is 13. 3.6 has one int. */
+static void make_key(const struct fake *fake, uint64_t key_addr, size_t bytes)
+{
+	uint32_t words[2] = {1, 13};
+	char path[64];
+	int memory;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", fake->pid);
+	memory = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(memory, words, bytes, (off_t)key_addr), bytes);
+	close(memory);
+}
+
 static void key_that_is_not_made_is_left_to_be_found(void **state)
 {
 	struct fake_options options = {.minor = 9, .flags = "-DVERSION='\"3.9.2\"'"};
@@ -452,6 +465,25 @@ static void key_that_is_not_made_is_left_to_be_found(void **state)
 	assert_int_equal(fake.found.layout.key_addr, fake.runtime + python_places_of(9)->keys[0]);
 	assert_int_equal(fake.found.layout.tss_offset, 0x318);
 	assert_int_equal(fake.found.layout.tss_stride, 16);
+	assert_false(python_has_started(fake.pid, &fake.found));
+	make_key(&fake, fake.found.layout.key_addr, 8);
+	assert_true(python_has_started(fake.pid, &fake.found));
+	stop_fake(&fake);
+	assert_false(python_has_started(fake.pid, &fake.found));
+}
+
+/* Not where newer ones have it, which is where it was looked for while there was none. */
+static void key_of_early_3_7_is_found_when_it_is_made(void **state)
+{
+	struct fake_options options = {.minor = 7, .flags = "-DVERSION='\"3.7.2\"'"};
+	struct fake fake;
+
+	build_fake(&options);
+	assert_int_equal(look_at(&fake, "worker", "early"), 0);
+	assert_int_equal(fake.found.layout.key_addr, fake.runtime + python_places_of(7)->keys[0]);
+	assert_false(python_has_started(fake.pid, &fake.found));
+	make_key(&fake, fake.runtime + python_places_of(7)->keys[1], 8);
+	assert_true(python_has_started(fake.pid, &fake.found));
 	stop_fake(&fake);
 }
 
@@ -471,6 +503,9 @@ static void static_key_of_3_6_is_found_in_the_code(void **state)
 	assert_int_equal(look_at(&fake, "worker", "early"), 0);
 	assert_false(fake.found.initialized);
 	assert_int_not_equal(fake.found.layout.key_addr, 0);
+	assert_false(python_has_started(fake.pid, &fake.found));
+	make_key(&fake, fake.found.layout.key_addr, 4);
+	assert_true(python_has_started(fake.pid, &fake.found));
 	stop_fake(&fake);
 
 	assert_int_equal(look_at(&fake, "worker", "slot=4096"), 0);
@@ -816,6 +851,7 @@ int main(void)
 		cmocka_unit_test(references_of_code_are_found),
 		cmocka_unit_test(good_process_is_read),
 		cmocka_unit_test(key_that_is_not_made_is_left_to_be_found),
+		cmocka_unit_test(key_of_early_3_7_is_found_when_it_is_made),
 		cmocka_unit_test(static_key_of_3_6_is_found_in_the_code),
 		cmocka_unit_test(older_place_of_the_key_in_3_7_is_told),
 		cmocka_unit_test(lies_in_memory_are_refused),

@@ -36,7 +36,6 @@ enum {
 	CFRAME_PREVIOUS = 16,
 	FRAME_PREVIOUS = 8,
 	FRAME_CODE = 16,
-	FRAME_GLOBALS = 24,
 	FRAME_INSTR = 32,
 	FRAME_OWNER = 45,
 	FRAME_ENTRY = 46,
@@ -107,7 +106,6 @@ static struct python_layout layout_of(enum python_chain chain)
 	    .frame_bytes = FRAME_SIZE,
 	    .frame_previous = FRAME_PREVIOUS,
 	    .frame_code = FRAME_CODE,
-	    .frame_globals = FRAME_GLOBALS,
 	    .frame_instr = FRAME_INSTR,
 	    .frame_owner = PYTHON_OFFSET_NONE,
 	    .frame_entry = PYTHON_OFFSET_NONE,
@@ -212,7 +210,6 @@ static uint64_t push_frame(unsigned int code, uint32_t unit)
 	*link_from = addr;
 	link_from = heap_word(addr + FRAME_PREVIOUS);
 	*heap_word(addr + FRAME_CODE) = object;
-	*heap_word(addr + FRAME_GLOBALS) = HEAP + 0x10 * code;
 	*heap_word(addr + FRAME_INSTR) = proc.python.chain >= PYTHON_CFRAME_ENTRY
 					     ? object + ADAPTIVE + 2 * unit
 					 : proc.python.minor >= 10 ? unit
