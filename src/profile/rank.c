@@ -17,6 +17,7 @@
 #define LEAK_RATIO	  0.5
 #define LEAK_RETENTION	  0.5
 #define CHURN_RETENTION	  0.1
+#define KEPT_BLOCKS	  4   /* of one epoch: chance makes a rate of fewer half wrong */
 #define WARM_PART	  0.1 /* of the recording phase: what is full by then was never empty */
 #define FULL_SHARE	  0.8
 #define TREND_Z		  1.96	/* Mann-Kendall, two-sided 5 % */
@@ -268,7 +269,7 @@ static double epoch_seconds(const struct profile *profile, unsigned int age)
  */
 static double kept_rate(const struct ranker *ranker, const struct profile_site *site)
 {
-	double newer = 0, older = 0, older_count = 0;
+	double newer = 0, older = 0, older_count = 0, blocks = 0;
 
 	for (unsigned int age = 0; age < AGE_CLASSES; age++) {
 		double seconds = epoch_seconds(ranker->profile, age);
@@ -281,8 +282,9 @@ static double kept_rate(const struct ranker *ranker, const struct profile_site *
 			older_count += 1;
 		}
 		newer = fmax(kept, 0) / seconds;
+		blocks = site->age[age].alloc_blocks - site->age[age].free_blocks;
 	}
-	if (older_count <= 0 || newer <= 0)
+	if (older_count <= 0 || newer <= 0 || blocks < KEPT_BLOCKS)
 		return 0;
 	older /= older_count;
 	return newer >= 0.5 * older && newer <= 1.5 * older ? newer : 0;

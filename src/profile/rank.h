@@ -32,7 +32,8 @@
  *		at less than 15 % of the rate of the middle one
  *   leak	still grows in the last third, at half the rate of the middle third at least, and
  *		at least half of what was live then is alive now (retention). Also where churn
- *		hides the trend: the old epochs keep bytes at one constant rate
+ *		hides the trend: the old epochs keep bytes at one constant rate, the last of them
+ *		of four blocks at least
  *   growing	grows likewise, but what it holds is exchanged, or the growth slows down
  *
  * A leak and what grows rose in at least three separate steps, at least a twentieth of the life of

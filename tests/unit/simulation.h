@@ -63,6 +63,7 @@ static void sim_alloc(struct sim_site *sim, double bytes)
 	sim->totals.alloc_bytes += bytes;
 	sim->totals.alloc_blocks += 1;
 	sim->site->age[sim->age].alloc_bytes += bytes;
+	sim->site->age[sim->age].alloc_blocks += 1;
 }
 
 static void sim_free_block(struct sim_site *sim, struct sim_block block)
@@ -70,6 +71,7 @@ static void sim_free_block(struct sim_site *sim, struct sim_block block)
 	sim->totals.free_bytes += block.bytes;
 	sim->totals.free_blocks += 1;
 	sim->site->age[block.age].free_bytes += block.bytes;
+	sim->site->age[block.age].free_blocks += 1;
 }
 
 /* Free the oldest block. */

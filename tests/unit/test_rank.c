@@ -139,6 +139,18 @@ static void churn_hidden_leak_step(struct sim_site *sim, double rate)
 	sim_alloc(sim, sim_random(sim) * rate * sim->duration_s * 2);
 }
 
+/* Much in flight at each snapshot; every 'seconds' one block stays. */
+static void churn_keeping_step(struct sim_site *sim, double seconds)
+{
+	double before = sim->time_s - 1.0 / STEPS_PER_S;
+
+	if (sim->count && sim->blocks[(sim->begin + sim->count - 1) % BLOCKS_MAX].bytes != 1031)
+		sim_free_newest(sim);
+	if (floor(sim->time_s / seconds + 1e-6) > floor(before / seconds + 1e-6))
+		sim_alloc(sim, 1031);
+	sim_alloc(sim, 1 + sim_random(sim) * 80 * KIB);
+}
+
 static void quiet_step(struct sim_site *sim, double bytes)
 {
 }
@@ -199,6 +211,12 @@ static void a_leak_in_a_hot_path_is_a_leak(void **state)
 static void a_leak_hidden_by_blocks_in_flight_is_a_leak(void **state)
 {
 	assert_verdict("leak", 120, 2, churn_hidden_leak_step, 30 * KIB);
+}
+
+static void a_few_blocks_that_stay_are_no_leak_yet(void **state)
+{
+	assert_verdict("steady", 120, 2, churn_keeping_step, 16);
+	assert_verdict("leak", 120, 2, churn_keeping_step, 4);
 }
 
 static void a_filled_cache_is_a_plateau(void **state)
@@ -560,6 +578,7 @@ int main(void)
 	    cmocka_unit_test(a_steady_leak_is_a_leak),
 	    cmocka_unit_test(a_leak_in_a_hot_path_is_a_leak),
 	    cmocka_unit_test(a_leak_hidden_by_blocks_in_flight_is_a_leak),
+	    cmocka_unit_test(a_few_blocks_that_stay_are_no_leak_yet),
 	    cmocka_unit_test(a_filled_cache_is_a_plateau),
 	    cmocka_unit_test(build_and_drop_is_a_sawtooth),
 	    cmocka_unit_test(churn_is_steady),
