@@ -159,13 +159,18 @@ void interpreter_redirect(struct interpreter *interpreter, const struct process_
 }
 
 void interpreter_inherit(struct interpreter *child, const struct interpreter *parent,
-			 const struct process_info *info)
+			 const struct process_info *info, bool watched)
 {
+	struct err err = {0};
+
 	*child = *parent;
 	child->redirect = NULL;
 	if (parent->redirect)
 		child->redirect = python_redirect_child(parent->redirect, info->pid,
 							info->start_time_ns, NULL);
+	if (watched && child->redirect &&
+	    python_redirect_complete(child->redirect, child->tables.mode, &err))
+		log_debug("%s", err.text);
 }
 
 bool interpreter_is_gone(const struct interpreter *interpreter)

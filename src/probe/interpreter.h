@@ -73,9 +73,10 @@ int interpreter_attach(struct interpreter *interpreter, struct session *session,
  * interpreter: class python is then not recorded. */
 void interpreter_redirect(struct interpreter *interpreter, const struct process_info *info);
 
-/* A child forked from 'parent' has the same image, and the same slots. */
+/* A child forked from 'parent' has the same image, and the same slots. 'watched': else all that is
+ * wanted is to restore them. */
 void interpreter_inherit(struct interpreter *child, const struct interpreter *parent,
-			 const struct process_info *info);
+			 const struct process_info *info, bool watched);
 
 /* True if its active slots do not hold what they held: a hook came or went. */
 bool interpreter_slots_changed(struct interpreter *interpreter, pid_t pid);

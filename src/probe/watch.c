@@ -565,7 +565,7 @@ static void note_stray(struct watched *parent, const struct process_record *reco
 		drop_gone_strays(parent);
 	stray = vec_add(&parent->strays);
 	if (stray)
-		interpreter_inherit(stray, &parent->interpreter, &info);
+		interpreter_inherit(stray, &parent->interpreter, &info, false);
 }
 
 /* The kernel has already copied the parent's mappings; here the child gets its own. */
@@ -588,7 +588,7 @@ static void on_fork(struct watch *watch, struct watched *parent,
 	if (process_read(record->other_tgid, &child->info, NULL))
 		return; /* gone already: its exit is in the ring */
 	if (!child->shares_memory)
-		interpreter_inherit(&child->interpreter, &parent->interpreter, &child->info);
+		interpreter_inherit(&child->interpreter, &parent->interpreter, &child->info, true);
 	refresh_or_tell(watch, child, current_flags(watch, child), false);
 }
 

@@ -35,7 +35,6 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "python/detect.h"
-#include "python/tables.h"
 #include "python/text.h"
 #include "target/proc_maps.h"
 #include "target/process.h"
@@ -487,8 +486,8 @@ static int redirect_failed(pid_t pid, int status, struct err *err)
 	}
 }
 
-static int redirect_write(const struct python_redirect *redirect, enum python_mode mode,
-			  struct err *err)
+int python_redirect_complete(const struct python_redirect *redirect, enum python_mode mode,
+			     struct err *err)
 {
 	struct addresses tables = {0}, changed = {0};
 	_cleanup_free_ uint8_t *calls = NULL;
@@ -716,7 +715,7 @@ int python_redirect_new(pid_t pid, uint64_t start_time_ns, const struct python_r
 		return -err->code;
 	status = redirect_lock(opened, err);
 	if (!status)
-		status = redirect_write(opened, tables->mode, err);
+		status = python_redirect_complete(opened, tables->mode, err);
 	if (status) {
 		redirect_release(opened);
 		redirect_free(opened);

@@ -16,9 +16,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "python/tables.h"
+
 struct err;
 struct python_runtime;
-struct python_tables;
 
 struct python_redirect; /* one redirected process */
 
@@ -39,6 +40,13 @@ int python_redirect_new(pid_t pid, uint64_t start_time_ns, const struct python_r
  */
 struct python_redirect *python_redirect_child(const struct python_redirect *parent, pid_t pid,
 					      uint64_t start_time_ns, struct err *err);
+
+/*
+ * Redirect those slots that are not yet: a process may fork while its own are being written, and the
+ * child then has some of them. Returns 0 or -errno, with every slot as it was.
+ */
+int python_redirect_complete(const struct python_redirect *redirect, enum python_mode mode,
+			     struct err *err);
 
 /*
  * Restore the slots unless another seep still uses them, also those that hooks installed meanwhile

@@ -684,6 +684,37 @@ static void child_is_restored_by_itself(void **state)
 	fake_end(&fake);
 }
 
+/* The fork came when frees were redirected, and one of the two reallocs. */
+static void child_of_a_fork_that_came_too_early_is_completed(void **state)
+{
+	struct python_redirect *parent, *child;
+	struct fake fake, forked;
+
+	start(&fake);
+	parent = redirected(&fake);
+	forked = fake;
+	forked.pid = atoi(fake_tell(&fake, 'f'));
+	for (int slot = 0; slot < SLOTS - 3; slot++) {
+		int call = slot / 2;
+		uint64_t table = fake.tables.active[slot % 2 ? PYTHON_OBJ : PYTHON_MEM];
+
+		poke(&forked, table + 8 + 8 * call,
+		     &fake.tables.implementations[PYTHON_OBJ][call], 8);
+	}
+	assert_int_equal(nops(&forked), 3);
+	child = python_redirect_child(parent, forked.pid, start_of(forked.pid), NULL);
+	assert_non_null(child);
+	assert_int_equal(nops(&forked), 3);
+	assert_int_equal(python_redirect_complete(child, PYTHON_MODE_PYMALLOC, NULL), 0);
+	assert_int_equal(nops(&forked), SLOTS);
+	assert_int_equal(nops(&fake), SLOTS);
+	assert_int_equal(python_redirect_end(child, NULL), SLOTS);
+	assert_int_equal(nops(&forked), 0);
+	assert_int_equal(python_redirect_end(parent, NULL), SLOTS);
+	kill(forked.pid, SIGKILL);
+	fake_end(&fake);
+}
+
 static void new_program_in_the_process_is_left_alone(void **state)
 {
 	struct python_redirect *redirect, *again;
@@ -736,6 +767,7 @@ int main(void)
 	    CASE(what_a_hook_put_aside_is_recovered),
 	    CASE(hooked_process_is_redirected_behind_the_hook),
 	    CASE(child_is_restored_by_itself),
+	    CASE(child_of_a_fork_that_came_too_early_is_completed),
 	    CASE(new_program_in_the_process_is_left_alone),
 	};
 
