@@ -19,6 +19,8 @@ struct grouping {
 	struct profile *grouped;
 	struct merger *merger;
 	struct culprits culprits; /* of GROUP_CULPRIT */
+	uint8_t *verdicts;	  /* likewise, of each site */
+	bool elsewhere;		  /* the site at hand has no culprit */
 	uint32_t *frames; /* that name the group of the site at hand, leaf first */
 	uint32_t count;
 };
@@ -97,6 +99,7 @@ static int grouping_take_culprit(struct grouping *grouping, const struct profile
 {
 	const struct culprit *culprit = culprit_of(&grouping->culprits, site);
 
+	grouping->elsewhere = !culprit;
 	if (!culprit)
 		return grouping_take(grouping, (struct profile_frame){.function = "[elsewhere]"});
 	return grouping_take(grouping, grouping->profile->frames[culprit_frame(culprit)]);
@@ -110,8 +113,12 @@ static int grouping_blame(struct grouping *grouping)
 
 	if (grouping->options->by != GROUP_CULPRIT)
 		return 0;
-	if (ranking_build(grouping->profile, &order, &ranking, NULL))
+	grouping->verdicts = calloc(grouping->profile->site_count + 1UL, 1);
+	if (!grouping->verdicts || ranking_build(grouping->profile, &order, &ranking, NULL))
 		return -ENOMEM;
+	for (size_t i = 0; i < ranking.count; i++)
+		grouping->verdicts[ranking.items[i].site - grouping->profile->sites] =
+		    ranking.items[i].verdict;
 	return culprits_find(grouping->profile, &ranking, &grouping->culprits, NULL);
 }
 
@@ -185,7 +192,11 @@ int profile_group(const struct profile *profile, const struct group_options *opt
 {
 	_cleanup_free_ uint32_t *frames = calloc(stack_longest(profile), sizeof(*frames));
 	struct merger *merger = merger_new(profile, grouped, MERGE_PLACES);
-	struct grouping grouping = {profile, options, grouped, merger, {0}, frames, 0};
+	struct grouping grouping = {.profile = profile,
+				    .options = options,
+				    .grouped = grouped,
+				    .merger = merger,
+				    .frames = frames};
 	int status = frames ? 0 : -ENOMEM;
 	bool pids = false;
 
@@ -195,9 +206,13 @@ int profile_group(const struct profile *profile, const struct group_options *opt
 		status = grouping_blame(&grouping);
 	for (uint32_t i = 0; i < profile->site_count && !status; i++) {
 		status = grouping_add(&grouping, i);
+		if (!status && grouping.elsewhere)
+			grouped->sites[merger_groups(merger)[i]].verdicts |=
+			    1U << grouping.verdicts[i];
 		pids |= profile->sites[i].pids != NULL;
 	}
 	culprits_free(&grouping.culprits);
+	free(grouping.verdicts);
 	if (status)
 		merger_drop(merger);
 	else

@@ -14,7 +14,7 @@
  *			from the naming one on
  *	process		"COMM (pid N)"
  *	culprit		the deepest culprit (culprit.h) that the stack passes through, "[elsewhere]"
- *			without
+ *			without; that is judged by the verdicts of its sites, too (rank.h)
  */
 #ifndef SEEP_PROFILE_GROUP_H
 #define SEEP_PROFILE_GROUP_H

@@ -9,7 +9,7 @@
  *	struct merger *merger = merger_new(from, to, MERGE_STACKS);
  *	int64_t id = merger_frame(merger, &key, &shown);	// each frame, equal keys are one
  *	merger_site(merger, index, process, ids, count);	// each site
- *	status = merger_finish(merger);				// 'merger' is gone
+ *	status = merger_finish(merger, pids);			// 'merger' is gone
  */
 #ifndef SEEP_PROFILE_MERGE_H
 #define SEEP_PROFILE_MERGE_H

@@ -61,6 +61,8 @@ struct profile_site {
 	const struct site_point *points; /* by snapshot, ascending; the first may be later than 0 */
 	uint32_t point_count;
 	struct site_age age[AGE_CLASSES]; /* at the end; profile.epoch_start_ns tells when */
+	uint8_t verdicts; /* of a group of sites that have no place in common: 1 << enum
+			   * site_verdict of each; else 0 */
 };
 
 struct profile_snapshot {

@@ -487,6 +487,14 @@ static enum site_verdict verdict_of_shape(const struct ranker *ranker, const str
 	return grew ? verdict_of_growth(ranker, series, ages, rate) : VERDICT_STEADY;
 }
 
+/* What none of a group's sites does, their sum does by chance only. */
+static enum site_verdict verdict_bound(enum site_verdict verdict, unsigned int of_sites)
+{
+	while (of_sites && verdict < VERDICT_PLATEAU && !(of_sites & ((2U << verdict) - 1)))
+		verdict++;
+	return verdict;
+}
+
 static enum site_verdict verdict_choose(const struct ranker *ranker, const struct series *series,
 					const struct ages *ages, const struct ranked_site *ranked,
 					double *rate)
@@ -497,7 +505,9 @@ static enum site_verdict verdict_choose(const struct ranker *ranker, const struc
 		return verdict;
 	if (is_one_off(series, ranked, site_life(ranker, ranked->site)))
 		return VERDICT_PLATEAU;
-	return ranked->snapshots < RANK_FEW ? VERDICT_GROWING : verdict;
+	if (ranked->snapshots < RANK_FEW)
+		verdict = VERDICT_GROWING;
+	return verdict_bound(verdict, ranked->site->verdicts);
 }
 
 static double score_of(const struct ranked_site *ranked, double seconds, double rate)

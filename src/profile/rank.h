@@ -40,6 +40,9 @@
  * their process apart. What rose less often (a table at start-up, a buffer for one request) is a
  * plateau.
  *
+ * Of a group of sites that have no place in common (profile_site.verdicts) no more is said than of
+ * one of them: it is a leak or growing only if one of them is, else a plateau.
+ *
  * With fewer than RANK_FEW snapshots in the life of its process, as far apart, a start-up cannot be
  * told from a leak: what would be a leak is called growing, unless it is one or two blocks or rose
  * in one of several steps only.

@@ -182,6 +182,57 @@ static void what_is_scattered_has_no_culprit(void **state)
 	drawing_free(drawing);
 }
 
+/* What is said of the group "[elsewhere]". */
+static void assert_elsewhere(const struct drawing *drawing, const char *verdict, double growth_bytes)
+{
+	const struct group_options by = {.by = GROUP_CULPRIT};
+	const struct rank_options order = {.order = RANK_GROWTH};
+	struct profile grouped;
+	struct ranking ranking;
+	int found = 0;
+
+	assert_int_equal(profile_group(&drawing->profile, &by, &grouped, NULL), 0);
+	assert_int_equal(ranking_build(&grouped, &order, &ranking, NULL), 0);
+	for (size_t i = 0; i < ranking.count; i++) {
+		const struct ranked_site *ranked = &ranking.items[i];
+
+		if (strcmp(grouped.frames[ranked->site->frames[0]].function, "[elsewhere]") != 0)
+			continue;
+		found++;
+		assert_string_equal(site_verdict_name(ranked->verdict), verdict);
+		assert_true(ranked->growth_bytes == growth_bytes);
+	}
+	assert_int_equal(found, 1);
+	ranking_free(&ranking);
+	profile_deinit(&grouped);
+}
+
+/* One block of 7919 bytes each, every 2 s another one: none of them leaks. */
+static void buffers_draw(struct drawing *drawing, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		char stack[64];
+
+		snprintf(stack, sizeof(stack), "main:3 start%u:5", i);
+		site_draw(drawing, stack, 0, 7919);
+		for (unsigned int k = i + 1; k < SNAPSHOTS; k++)
+			drawing->points[drawing->profile.site_count - 1][k].totals =
+			    (struct site_totals){.alloc_bytes = 7919, .alloc_blocks = 1};
+	}
+}
+
+static void what_is_elsewhere_leaks_only_if_one_of_it_does(void **state)
+{
+	struct drawing *drawing = drawing_new();
+
+	buffers_draw(drawing, 30);
+	site_draw(drawing, "main:3 request:7 session:11", 101, 1031);
+	assert_elsewhere(drawing, "plateau", 30 * 7919);
+	site_draw(drawing, "main:3 log:13", 1, 127); /* too little for a culprit */
+	assert_elsewhere(drawing, "leak", 30 * 7919 + 30 * 127);
+	drawing_free(drawing);
+}
+
 static void two_leaks_of_one_size_are_two(void **state)
 {
 	struct drawing *drawing = drawing_new();
@@ -319,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_line_that_makes_threads_is_named),
 	    cmocka_unit_test(what_is_scattered_has_no_culprit),
+	    cmocka_unit_test(what_is_elsewhere_leaks_only_if_one_of_it_does),
 	    cmocka_unit_test(two_leaks_of_one_size_are_two),
 	    cmocka_unit_test(one_site_is_named_by_its_line),
 	    cmocka_unit_test(the_same_stack_of_two_processes_is_one_site),
