@@ -26,6 +26,8 @@
 #define NAME_COLUMNS_LEAST 14
 #define PLACE_COLUMNS	   24 /* of a place without folders in the ranking, at most */
 #define PAIR_COLUMNS	   3  /* of the " < " between them */
+#define PAIR_NAME_COLUMNS  6  /* of each of the two names, so that a person knows it again */
+#define PAIR_NAME_LEAST	   4
 #define STACK_NAME_COLUMNS 60
 #define STACK_INDENT	   6
 #define TREND_COLUMNS	   6
@@ -522,7 +524,8 @@ static size_t heads_fill(struct column *heads, struct table_shape shape)
  * The place of a row in its stack. It is named by frame 'at': "xmalloc  src/x.c:7", or where others
  * have the same name with the caller that tells them apart: "xmalloc < parse_line  src/y.c:9". A
  * native call that Python made is named with the line that made it:
- * "SSL_new < connect  client.py:42".
+ * "SSL_new < connect  client.py:42"; a line of Python keeps its own place where the caller is in
+ * another file: "leak  app.py:12 < run:975".
  */
 struct row {
 	const struct profile *profile;
@@ -637,21 +640,26 @@ static int callers_find(struct row *rows, size_t count)
 	return 0;
 }
 
+/* Columns of the left of two names that have 'room' together. */
+static size_t pair_split(size_t left, size_t right, size_t room)
+{
+	if (left + right <= room || left <= room / 2)
+		return left;
+	return right < room / 2 ? room - right : room / 2;
+}
+
 /* "xmalloc < parse_line" in 'width' columns: both are cut when they must be. NULL when memory is
  * out. */
 static char *pair_fit(const char *wrapper, const char *caller, size_t width)
 {
 	_cleanup_free_ char *left = strndup(wrapper, name_bytes(wrapper)), *right = NULL;
-	size_t room = width - PAIR_COLUMNS, left_columns, right_columns;
+	size_t room = width - PAIR_COLUMNS, left_columns;
 	_cleanup_free_ char *bare = strndup(caller, name_bytes(caller)), *short_left = NULL;
 	char *pair = NULL;
 
 	if (!left || !bare)
 		return NULL;
-	left_columns = utf8_columns(left);
-	right_columns = utf8_columns(bare);
-	if (left_columns + right_columns > room && left_columns > room / 2)
-		left_columns = right_columns < room / 2 ? room - right_columns : room / 2;
+	left_columns = pair_split(utf8_columns(left), utf8_columns(bare), room);
 	short_left = elide_middle(left, left_columns);
 	right = elide_middle(bare, room - left_columns);
 	if (!short_left || !right || asprintf(&pair, "%s < %s", short_left, right) < 0)
@@ -734,11 +742,61 @@ static char *line_cell(const struct profile_frame *left, const struct profile_fr
 	return pair_cell(left->function, right, width);
 }
 
+/* "leak", "app.py:12", "run", ":975" as one cell: the names share what is left of 'width'. */
+static char *own_join(const char *name, const char *place, const char *caller, const char *line,
+		      size_t width)
+{
+	size_t rest = 2 + PAIR_COLUMNS + strlen(line);
+	size_t room = width - rest - utf8_columns(path_base(place));
+	size_t columns = pair_split(utf8_columns(name), utf8_columns(caller), room);
+	_cleanup_free_ char *left = elide_middle(name, columns), *end = NULL;
+	_cleanup_free_ char *right = elide_middle(caller, room - columns);
+	char *cell = NULL;
+
+	if (!left || !right)
+		return NULL;
+	end = place_end(place, width - rest - utf8_columns(left) - utf8_columns(right));
+	return end && asprintf(&cell, "%s  %s < %s%s", left, end, right, line) >= 0 ? cell : NULL;
+}
+
+/*
+ * "leak  app.py:12 < run:975": a line of Python that has its caller in another file is named with
+ * its own place. What does not fit goes in this order: classes, some of the middles, the line of
+ * the caller, more of the middles, the caller.
+ */
+static char *own_cell(const struct profile_frame *left, const struct profile_frame *right,
+		      size_t width)
+{
+	_cleanup_free_ char *place = place_of(left);
+
+	if (!place)
+		return NULL;
+	for (unsigned int drop = 0; drop < 5; drop++) {
+		const char *name = drop ? name_short(left->function) : left->function;
+		const char *caller = drop ? name_short(right->function) : right->function;
+		size_t names = 2 * (drop < 4 ? PAIR_NAME_COLUMNS : PAIR_NAME_LEAST);
+		size_t whole = utf8_columns(name) + utf8_columns(caller);
+		char line[16] = "";
+
+		if (drop < 2 || whole < names)
+			names = whole;
+		if (drop < 3 && right->line)
+			snprintf(line, sizeof(line), ":%u", right->line);
+		if (names + strlen(line) + utf8_columns(path_base(place)) + 2 + PAIR_COLUMNS <=
+		    width)
+			return own_join(name, place, caller, line, width);
+	}
+	return name_cell(left, width);
+}
+
 static char *called_cell(const struct profile_frame *left, const struct profile_frame *right,
 			 size_t width)
 {
-	return right->python ? line_cell(left, right, width)
-			     : pair_cell(left->function, right, width);
+	if (!right->python)
+		return pair_cell(left->function, right, width);
+	if (left->python && left->file && right->file && strcmp(left->file, right->file) != 0)
+		return own_cell(left, right, width);
+	return line_cell(left, right, width);
 }
 
 /* Name and place of a row; NULL when memory is out. */

@@ -949,6 +949,51 @@ static void rows_of_one_wrapper_are_told_apart(void **state)
 	assert_true(widest_line(text) <= TEXT_COLUMNS);
 }
 
+/* A stack of two lines of Python, of the same function. */
+static void python_pair_put(struct recording *recording, uint32_t site, const char *caller,
+			    const char *file, uint32_t line)
+{
+	const struct profile_frame frames[] = {
+	    {.function = "Session.remember", .file = "/srv/app.py", .line = 12, .python = true},
+	    {.function = caller, .file = file, .line = line, .python = true},
+	};
+	const uint64_t stack[] = {PYTHON(7, 12), PYTHON(11 + site, line)};
+
+	recording_put_frame(recording, stack[0], &frames[0], 1);
+	recording_put_frame(recording, stack[1], &frames[1], 1);
+	recording_put_stack(recording, site, stack, 2, false, 0);
+	recording_put_site(recording, site, 0, CLASS_PYTHON, site);
+	put_point(recording, site, 1, 19 - site, 0, 1009, 0);
+}
+
+static void a_line_of_python_keeps_its_own_place(void **state)
+{
+	const struct render how = {.format = TEXT, .plain = true};
+	struct recording *recording = test_create(test_path("lines.seep"), &test_meta);
+	struct profile profile;
+	_cleanup_free_ char *text = NULL;
+
+	put_process(recording, 0, 811, "x");
+	recording_put_snapshot(recording, 0, &(struct profile_snapshot){0});
+	recording_put_snapshot(recording, 1, &(struct profile_snapshot){.time_ns = NS_PER_S});
+	python_pair_put(recording, 0, "Thread.run", "/usr/lib/python3.11/threading.py", 975);
+	python_pair_put(recording, 1, "handle", "/srv/app.py", 31);
+	python_pair_put(recording, 2, "a_caller_of_a_name_that_is_much_too_long_for_it",
+			"/srv/pool.py", 37);
+	python_pair_put(recording, 3, "a_caller_of_a_name_that_is_much_too_long_for_it",
+			"/srv/pool.py", 41);
+	test_close(recording);
+	test_load(test_path("lines.seep"), &profile);
+	text = render_as(&profile, &how);
+	assert_non_null(strstr(text, "  Session.remember  /srv/app.py:12 < Thread.run:975\n"));
+	assert_non_null(strstr(text, "  Session.remember:12 < handle  /srv/app.py:31\n"));
+	assert_non_null(strstr(text, "remember  app.py:12 < a_caller_o"));
+	assert_non_null(strstr(text, ":37\n"));
+	assert_non_null(strstr(text, ":41\n"));
+	assert_true(widest_line(text) <= TEXT_COLUMNS);
+	profile_deinit(&profile);
+}
+
 static void sites_that_hold_nothing_are_only_counted(void **state)
 {
 	const char *names[][5] = {{"keeps", "main"}, {"frees", "main"}, {"frees_too", "main"}};
@@ -1027,6 +1072,7 @@ int main(void)
 	    cmocka_unit_test(tasks_are_hinted_at_where_they_can_be_seen),
 	    cmocka_unit_test(percents_are_plain_numbers),
 	    cmocka_unit_test(rows_of_one_wrapper_are_told_apart),
+	    cmocka_unit_test(a_line_of_python_keeps_its_own_place),
 	    cmocka_unit_test(sites_that_hold_nothing_are_only_counted),
 	    cmocka_unit_test(paths_are_cut_where_a_folder_begins),
 	};
