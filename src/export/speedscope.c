@@ -3,6 +3,7 @@
 #include "export/speedscope.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -16,66 +17,36 @@
 /* One profile of the file; weights that are not positive are left out. */
 struct face {
 	const char *name, *unit;
-	long long (*weight)(const struct site_values *values);
+	size_t value; /* offset of it in struct site_values */
+	int sign;     /* -1: what is lost counts */
 };
 
-static long long growth_bytes(const struct site_values *values)
-{
-	return values->growth_bytes;
-}
-
-static long long live_bytes_of(const struct site_values *values)
-{
-	return values->live_bytes;
-}
-
-static long long alloc_bytes(const struct site_values *values)
-{
-	return values->alloc_bytes;
-}
-
-static long long shrunk_bytes(const struct site_values *values)
-{
-	return -values->growth_bytes;
-}
-
-static long long growth_blocks(const struct site_values *values)
-{
-	return values->growth_blocks;
-}
-
-static long long live_blocks_of(const struct site_values *values)
-{
-	return values->live_blocks;
-}
-
-static long long alloc_blocks(const struct site_values *values)
-{
-	return values->alloc_blocks;
-}
-
-static long long shrunk_blocks(const struct site_values *values)
-{
-	return -values->growth_blocks;
-}
+#define BYTES(name, value, sign)  {name, "bytes", offsetof(struct site_values, value), sign}
+#define BLOCKS(name, value, sign) {name, "none", offsetof(struct site_values, value), sign}
 
 static const struct face faces[] = {
-    {"growth", "bytes", growth_bytes},		 {"live", "bytes", live_bytes_of},
-    {"allocated", "bytes", alloc_bytes},	 {"shrunk", "bytes", shrunk_bytes},
-    {"growth in blocks", "none", growth_blocks}, {"live blocks", "none", live_blocks_of},
-    {"allocated blocks", "none", alloc_blocks},	 {"shrunk by blocks", "none", shrunk_blocks},
+    BYTES("growth", growth_bytes, 1),
+    BYTES("live", live_bytes, 1),
+    BYTES("allocated", alloc_bytes, 1),
+    BYTES("shrunk", growth_bytes, -1),
+    BLOCKS("growth in blocks", growth_blocks, 1),
+    BLOCKS("live blocks", live_blocks, 1),
+    BLOCKS("allocated blocks", alloc_blocks, 1),
+    BLOCKS("shrunk by blocks", growth_blocks, -1),
 };
 
 static const struct face differential_faces[] = {
-    {"growth", "bytes", growth_bytes},
-    {"vanished", "bytes", shrunk_bytes},
-    {"live in the second", "bytes", live_bytes_of},
-    {"allocated in the second", "bytes", alloc_bytes},
-    {"growth in blocks", "none", growth_blocks},
-    {"vanished blocks", "none", shrunk_blocks},
-    {"live blocks in the second", "none", live_blocks_of},
-    {"allocated blocks in the second", "none", alloc_blocks},
+    BYTES("growth", growth_bytes, 1),
+    BYTES("vanished", growth_bytes, -1),
+    BYTES("live in the second", live_bytes, 1),
+    BYTES("allocated in the second", alloc_bytes, 1),
+    BLOCKS("growth in blocks", growth_blocks, 1),
+    BLOCKS("vanished blocks", growth_blocks, -1),
+    BLOCKS("live blocks in the second", live_blocks, 1),
+    BLOCKS("allocated blocks in the second", alloc_blocks, 1),
 };
+#undef BYTES
+#undef BLOCKS
 #define FACES ARRAY_LEN(faces)
 _Static_assert(ARRAY_LEN(differential_faces) == FACES, "written by the same loop");
 
@@ -83,7 +54,7 @@ static long long weight_of(const struct face *face, const struct ranked_site *ra
 {
 	const struct site_values values = site_values(ranked);
 
-	return face->weight(&values);
+	return *(const long long *)((const char *)&values + face->value) * face->sign;
 }
 
 static long long face_total(const struct export_input *input, const struct face *face)
