@@ -2,8 +2,6 @@
 /*
  * test_diff.c - what differs between two moments: sites matched by what a person reads of them, by
  * processes that are the same, and sums that lose nothing; and how it looks.
- *
- * UPDATE_GOLDEN=1 writes tests/golden/ anew; look at the difference before you commit it.
  */
 #include <math.h>
 
@@ -21,6 +19,7 @@
 #include "profile/verdict.h"
 #include "profile/view.h"
 #include "profile/window.h"
+#include "unit/golden.h"
 #include "unit/random.h"
 
 /* ---- a service that is restarted ----------------------------------------------------------------
@@ -599,24 +598,11 @@ static char *render(const struct profile *whole, struct look look)
 	return bytes;
 }
 
-static void assert_golden(const char *name, const struct profile *whole, struct look look)
+static void assert_looks(const char *name, const struct profile *whole, struct look look)
 {
-	_cleanup_free_ char *expected = calloc(1, 1 << 20), *bytes = render(whole, look);
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[512];
+	_cleanup_free_ char *bytes = render(whole, look);
 
-	snprintf(path, sizeof(path), "%.*s../golden/%s",
-		 (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__, name);
-	file = fopen(path, getenv("UPDATE_GOLDEN") ? "w" : "r");
-	if (!file)
-		fail_msg("no golden file '%s'", path);
-	if (getenv("UPDATE_GOLDEN")) {
-		fputs(bytes, file);
-		return;
-	}
-	assert_int_not_equal(fread(expected, 1, (1 << 20) - 1, file), 0);
-	if (strcmp(expected, bytes))
-		fail_msg("differs from '%s':\n%s", path, bytes);
+	assert_golden(name, bytes);
 }
 
 static void differences_look_as_they_did(void **state)
@@ -627,21 +613,21 @@ static void differences_look_as_they_did(void **state)
 	before.path = test_path("before.seep");
 	after.path = test_path("after.seep");
 	pair_load(&pair, &before, &after);
-	assert_golden("diff.txt", &pair.diff, (struct look){0});
-	assert_golden("diff.json", &pair.diff, (struct look){.json = true});
-	assert_golden("diff.folded", &pair.diff, (struct look){.folded = true});
-	assert_golden("diff-function.txt", &pair.diff, (struct look){.function = true});
-	assert_golden("diff-line.txt", &pair.diff, (struct look){.line = true});
+	assert_looks("diff.txt", &pair.diff, (struct look){0});
+	assert_looks("diff.json", &pair.diff, (struct look){.json = true});
+	assert_looks("diff.folded", &pair.diff, (struct look){.folded = true});
+	assert_looks("diff-function.txt", &pair.diff, (struct look){.function = true});
+	assert_looks("diff-line.txt", &pair.diff, (struct look){.line = true});
 	pair_free(&pair);
 	after.seconds = 40;
 	after.sample_bytes = 4096;
 	pair_load(&pair, &before, &after);
-	assert_golden("diff-lengths.txt", &pair.diff, (struct look){0});
+	assert_looks("diff-lengths.txt", &pair.diff, (struct look){0});
 	pair_free(&pair);
 	test_load(before.path, &pair.a);
 	assert_int_equal(profile_since(&pair.a, "5s", &pair.b, NULL), 0);
-	assert_golden("since.txt", &pair.b, (struct look){0});
-	assert_golden("since.json", &pair.b, (struct look){.json = true});
+	assert_looks("since.txt", &pair.b, (struct look){0});
+	assert_looks("since.json", &pair.b, (struct look){.json = true});
 	profile_deinit(&pair.b);
 	profile_deinit(&pair.a);
 }

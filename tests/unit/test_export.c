@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * test_export.c - what users see: golden files, hostile names, the same totals in every format.
- *
- * UPDATE_GOLDEN=1 writes tests/golden/ anew; look at the difference before you commit it.
  */
 #include <math.h>
 
@@ -23,6 +21,7 @@
 #include "profile/rank.h"
 #include "profile/verdict.h"
 #include "profile/view.h"
+#include "unit/golden.h"
 
 enum format { TEXT, JSON, FOLDED };
 
@@ -109,33 +108,6 @@ static char *render(const struct profile *whole, enum group_by by, enum format f
 	};
 
 	return render_as(whole, &how);
-}
-
-static void golden_path(const char *name, char path[512])
-{
-	snprintf(path, 512, "%.*s../golden/%s", (int)(strrchr(__FILE__, '/') + 1 - __FILE__),
-		 __FILE__, name);
-}
-
-static void assert_golden(const char *name, const char *bytes)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	_cleanup_free_ char *expected = calloc(1, 1 << 20);
-	char path[512];
-
-	golden_path(name, path);
-	if (getenv("UPDATE_GOLDEN")) {
-		file = fopen(path, "w");
-		assert_non_null(file);
-		fputs(bytes, file);
-		return;
-	}
-	file = fopen(path, "r");
-	if (!file)
-		fail_msg("no golden file '%s'", path);
-	assert_int_not_equal(fread(expected, 1, (1 << 20) - 1, file), 0);
-	if (strcmp(expected, bytes))
-		fail_msg("differs from '%s':\n%s", path, bytes);
 }
 
 static void assert_renders(const struct profile *profile, enum group_by by, enum format format,

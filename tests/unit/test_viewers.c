@@ -2,8 +2,6 @@
 /*
  * test_viewers.c - what is written for other viewers: golden files, hostile names, the same totals
  * in every format. tests/viewers/run.py lets the viewers themselves read it.
- *
- * UPDATE_GOLDEN=1 writes tests/golden/ anew; look at the difference before you commit it.
  */
 #include "unit/recordings.h"
 
@@ -23,6 +21,7 @@
 #include "profile/rank.h"
 #include "profile/verdict.h"
 #include "profile/view.h"
+#include "unit/golden.h"
 #include "unit/random.h"
 
 #define FIGURES 6 /* of a site, in the order of pprof */
@@ -283,24 +282,11 @@ static struct written pprof_print(struct written zipped)
 /* ---- golden files -------------------------------------------------------------------------------
  */
 
-static void assert_golden(const char *name, struct written written)
+static void assert_written(const char *name, struct written written)
 {
-	_cleanup_fclose_ FILE *file = NULL;
-	_cleanup_free_ char *expected = calloc(1, 1 << 20), *bytes = written.bytes;
-	char path[512];
+	_cleanup_free_ char *bytes = written.bytes;
 
-	snprintf(path, sizeof(path), "%.*s../golden/%s",
-		 (int)(strrchr(__FILE__, '/') + 1 - __FILE__), __FILE__, name);
-	file = fopen(path, getenv("UPDATE_GOLDEN") ? "w" : "r");
-	if (!file)
-		fail_msg("no golden file '%s'", path);
-	if (getenv("UPDATE_GOLDEN")) {
-		fputs(bytes, file);
-		return;
-	}
-	assert_int_not_equal(fread(expected, 1, (1 << 20) - 1, file), 0);
-	if (strcmp(expected, bytes))
-		fail_msg("differs from '%s':\n%s", path, bytes);
+	assert_golden(name, bytes);
 }
 
 static void files_look_as_they_did(void **state)
@@ -311,22 +297,22 @@ static void files_look_as_they_did(void **state)
 	python_write(test_path("python.seep"));
 	test_load(test_path("demo.seep"), &demo);
 	test_load(test_path("python.seep"), &python);
-	assert_golden("demo.pprof.txt", pprof_print(write_as(&demo, export_pprof)));
-	assert_golden("demo.speedscope.json", write_as(&demo, export_speedscope));
-	assert_golden("demo.dhat.json", write_as(&demo, export_dhat));
-	assert_golden("demo.om", write_as(&demo, export_openmetrics));
-	assert_golden("python.pprof.txt",
+	assert_written("demo.pprof.txt", pprof_print(write_as(&demo, export_pprof)));
+	assert_written("demo.speedscope.json", write_as(&demo, export_speedscope));
+	assert_written("demo.dhat.json", write_as(&demo, export_dhat));
+	assert_written("demo.om", write_as(&demo, export_openmetrics));
+	assert_written("python.pprof.txt",
 		      pprof_print(write_view(&python, VIEW_PLAIN, export_pprof, false)));
-	assert_golden("python.speedscope.json",
+	assert_written("python.speedscope.json",
 		      write_view(&python, VIEW_PLAIN, export_speedscope, false));
-	assert_golden("python.dhat.json", write_view(&python, VIEW_PLAIN, export_dhat, false));
-	assert_golden("python.om", write_view(&python, VIEW_PLAIN, export_openmetrics, false));
-	assert_golden("python-diff.folded", write_view(&python, VIEW_PLAIN, folded_diff, false));
-	assert_golden("differential.pprof.txt",
+	assert_written("python.dhat.json", write_view(&python, VIEW_PLAIN, export_dhat, false));
+	assert_written("python.om", write_view(&python, VIEW_PLAIN, export_openmetrics, false));
+	assert_written("python-diff.folded", write_view(&python, VIEW_PLAIN, folded_diff, false));
+	assert_written("differential.pprof.txt",
 		      pprof_print(write_view(&python, VIEW_PYTHON, export_pprof, true)));
-	assert_golden("differential.speedscope.json",
+	assert_written("differential.speedscope.json",
 		      write_view(&python, VIEW_PYTHON, export_speedscope, true));
-	assert_golden("differential.dhat.json",
+	assert_written("differential.dhat.json",
 		      write_view(&python, VIEW_PYTHON, export_dhat, true));
 	profile_deinit(&demo);
 	profile_deinit(&python);
