@@ -50,41 +50,24 @@ shows_now() { screen "$window" | grep -qE -- "$1"; }
 screen() { mux capture-pane -p -t "$1" 2>/dev/null; }
 keys() { mux send-keys -t "$window" "$@"; }
 
-# shows PATTERN [WINDOW]: waits until a line of the screen matches.
-shows()
+# until_true COMMAND...: two minutes, as the machine may be busy and what loads the rows is nice.
+until_true()
 {
-	for _ in $(seq 300); do
-		screen "${2:-$window}" | grep -qE -- "$1" && return
+	for _ in $(seq 1200); do
+		"$@" && return
 		sleep 0.1
 	done
 	return 1
 }
+# shows PATTERN: waits until a line of the screen matches.
+shows() { until_true shows_now "$1"; }
+vanishes() { until_true not shows_now "$1"; }
 # printed PATTERN: as shows, of all the window has printed since seep drew in it.
-printed()
-{
-	for _ in $(seq 300); do
-		mux capture-pane -p -S - -t "$window" | grep -qE -- "$1" && return
-		sleep 0.1
-	done
-	return 1
-}
-vanishes()
-{
-	for _ in $(seq 300); do
-		shows_now "$1" || return 0
-		sleep 0.1
-	done
-	return 1
-}
+printed() { until_true printed_now "$1"; }
+printed_now() { mux capture-pane -p -S - -t "$window" | grep -qE -- "$1"; }
 # row N PATTERN: waits until that row of the ranking matches; it begins below its head.
-row()
-{
-	for _ in $(seq 300); do
-		rows | sed -n "$1p" | grep -qE -- "$2" && return
-		sleep 0.1
-	done
-	return 1
-}
+row() { until_true row_now "$@"; }
+row_now() { rows | sed -n "$1p" | grep -qE -- "$2"; }
 rows() { screen "$window" | sed -n '/^ growth/,/^──\|^$/{/^ growth/d;/^──/d;/^$/d;p;}'; }
 
 # A command on a terminal of its own, in a shell that says how it ended.
@@ -110,14 +93,7 @@ target()
 column() { sqlite3 -cmd '.timeout 5000' "$1" "$2" 2>/dev/null; }
 complete() { [ "$(column "$1" 'select complete from recording')" = 1 ]; }
 recorded() { "$seep" report --format folded "$1" 2>/dev/null | grep -q 'handle_login.*;leak_session'; }
-process_ends()
-{
-	for _ in $(seq 300); do
-		kill -0 "$1" 2>/dev/null || return 0
-		sleep 0.1
-	done
-	return 1
-}
+process_ends() { until_true not kill -0 "$1" 2>/dev/null; }
 pid_of() { cat "$1.pid"; }
 
 # All at once: each needs a while to have something to show.
@@ -141,7 +117,7 @@ window=main
 ok "header" shows "^seep top  watched \(pid $target_main\) .* RSS [0-9.]+ MiB +live [0-9.]+ [KM]iB"
 ok "the leak is first, with its verdict" row 1 '^ *\+[0-9.]+K .*/s .* 100% [▁▂▃▄▅▆▇█]{6} leak +mmap +leak_upload  watched\.c:'
 ok "the other one is second" row 2 ' leak +malloc leak_session  watched\.c:'
-ok "what holds nothing is no row" not shows_now work_shortly
+ok "what holds nothing is no row" vanishes work_shortly # but for the moment between malloc and free
 ok "rates" shows '^[0-9,]+ events/s  slowdown [0-9]+ %  malloc [0-9.]+ [KM]iB  mmap [0-9.]+ [KM]iB'
 ok "no losses" not shows_now LOST
 ok "stack of the first row" shows '^ c  main  .*watched\.c:'
@@ -203,7 +179,6 @@ ok "paused" shows '^PAUSED'
 before=$(rows)
 count=$(column main.seep 'select count(*) from snapshot')
 three_more() { [ "$(column main.seep 'select count(*) from snapshot')" -ge $((count + 3)) ]; }
-until_true() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; return 1; }
 ok "the recording goes on" until_true three_more
 same_rows() { [ "$(rows)" = "$before" ]; }
 ok "the rows stand still" same_rows
@@ -286,7 +261,6 @@ ok "hangup: seep ends" process_ends "$pid"
 ok "hangup: recording" complete hangup.seep
 
 window=lost
-keys ''
 ok "losses are shown" shows '^LOST [0-9,]+  '
 keys q
 ok "losses: terminal" window_clean
