@@ -15,6 +15,7 @@ suites="bullseye trixie sid" # glibc 2.31, 2.41, 2.43
 libraries=/usr/lib/x86_64-linux-gnu
 plan=$build/tests/plan
 failed=0 passed=0 skipped=0
+. tests/roots.sh
 
 skip() {
 	echo "SKIP $*"
@@ -34,12 +35,6 @@ build_plan() {
 
 # ---- libc6 of other suites -----------------------------------------------------------------------
 
-mirror() {
-	cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources \
-		2>/dev/null | grep -v '^#' | grep -o '[a-z]*:[^ ]*/debian/\?\( \|$\)' | head -1 |
-		tr -d ' '
-}
-
 # A private apt root: nothing of the machine's own apt changes.
 apt_root() { # SUITE
 	local root=$PWD/$cache/apt-$1
@@ -47,7 +42,7 @@ apt_root() { # SUITE
 		"$root"/var/lib/{apt/lists/partial,dpkg} "$root"/var/cache/apt/archives/partial \
 		"$root"/var/log/apt
 	: >"$root/var/lib/dpkg/status"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $1 main" \
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(roots_mirror) $1 main" \
 		>"$root/etc/apt/sources.list"
 	cat >"$root/apt.conf" <<-X
 		Dir "$root/";

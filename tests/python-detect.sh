@@ -52,9 +52,9 @@ start() { # COMMAND...: its standard input is descriptor 9, its output $work/out
 	exec 9>"$work/in"
 }
 
-wait_for() { # WORD that the process prints; fails if it exits or takes 30 s
+wait_for() { # WORD that the process prints; fails if it exits or takes two minutes
 	local i
-	for ((i = 0; i < 600; i++)); do
+	for ((i = 0; i < 2400; i++)); do
 		grep -q "^$1" "$work/out" && return
 		[ -d "/proc/$pid" ] || return 1
 		sleep 0.05

@@ -32,7 +32,7 @@ check() { # TITLE COMMAND...: an interpreter
 		;;
 	esac
 	seen[${version%.*}]=1
-	if result=$(set -o pipefail; timeout $((seconds * 5)) nice "$@" -ISBW ignore \
+	if result=$(set -o pipefail; timeout $((seconds * 20)) nice "$@" -ISBW ignore \
 		tests/tools/pylines.py "$seconds" | "$compare"); then
 		echo "ok   $title ($version): $result"
 		passed=$((passed + 1))

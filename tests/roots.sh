@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# roots.sh - the Pythons that tests run on; sourced with 'cache' set to a folder that may be kept.
+# roots.sh - Debian's mirror, and the Pythons that tests run on; sourced with 'cache' set to a folder
+# that may be kept.
 #
+#	roots_mirror	     prints the Debian mirror that apt uses here
 #	machine_pythons	     prints the paths of Debian's python3 and of those below
 #			     $HOME/.pyenv/versions, one per line
 #	python_root SUITE    prints the folder of a small Debian of that suite with its python3

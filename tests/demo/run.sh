@@ -35,12 +35,12 @@ cd "$dir"
 rm -f port access.log
 "$python" -B "$here/shop.py" access.log >port &
 server=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 300); do
 	[ -s port ] && break
 	sleep 0.1
 done
 [ -s port ] || fail "shop.py did not start"
-"$python" -B "$here/visitors.py" "$(cat port)" 28 &
+"$python" -B "$here/visitors.py" "$(cat port)" 120 & # to the end of the recording, and no longer
 visitors=$!
 say "A shop on tornado, Debian's python3 and OpenSSL, all stripped: process $server, 100 requests/s."
 echo "   Its memory grows: by a cache of pages that will fill, a log buffer, baskets, OpenSSL's contexts."
