@@ -50,7 +50,7 @@ static int header_check(const unsigned char header[HEADER_BYTES], const char *pa
 	return 0;
 }
 
-static int file_check(const char *plain, const char *path, uint64_t *file_bytes, struct err *err)
+static int file_check(const char *plain, const char *path, struct err *err)
 {
 	_cleanup_close_ int fd = open(plain, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	unsigned char header[HEADER_BYTES];
@@ -70,7 +70,6 @@ static int file_check(const char *plain, const char *path, uint64_t *file_bytes,
 		return err_set(err, errno, "cannot read '%s': %m", path);
 	if (got < HEADER_BYTES)
 		return err_set(err, EINVAL, "'%s' is not a seep recording", path);
-	*file_bytes = stat.st_size;
 	return header_check(header, path, err);
 }
 
@@ -114,6 +113,17 @@ static int open_error(int status, const char *path, struct err *err)
 	}
 }
 
+/* The file grows until the read has begun: only then is its size what is read. */
+static int file_load(sqlite3 *db, const char *file, const char *path, struct profile *profile,
+		     struct err *err)
+{
+	struct stat info;
+
+	if (stat(file, &info))
+		return err_set(err, errno, "cannot read '%s': %m", path);
+	return rows_read(db, info.st_size, path, profile, err);
+}
+
 static int file_copy(const char *from, const char *to)
 {
 	_cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
@@ -155,7 +165,6 @@ static int copy_load(const char *plain, const char *copy, const char *path, stru
 {
 	_cleanup_free_ char *journal = NULL, *journal_copy = NULL;
 	_cleanup_(database_close_ptr) sqlite3 *db = NULL;
-	struct stat info;
 	int status;
 
 	if (asprintf(&journal, "%s-journal", plain) < 0)
@@ -174,9 +183,7 @@ static int copy_load(const char *plain, const char *copy, const char *path, stru
 	status = database_open(copy, SQLITE_OPEN_READWRITE, &db);
 	if (status)
 		return open_error(status, path, err);
-	if (stat(copy, &info))
-		return err_set(err, errno, "cannot read '%s': %m", path);
-	return rows_read(db, info.st_size, path, profile, err);
+	return file_load(db, copy, path, profile, err);
 }
 
 /* The writer was killed while it committed. */
@@ -208,12 +215,11 @@ int recording_load(const char *path, struct profile *profile, struct err *err)
 {
 	_cleanup_free_ char *plain = path_plain(path);
 	_cleanup_(database_close_ptr) sqlite3 *db = NULL;
-	uint64_t file_bytes;
 	int status;
 
 	if (!plain)
 		return err_set(err, ENOMEM, "cannot read '%s': out of memory", path);
-	status = file_check(plain, path, &file_bytes, err);
+	status = file_check(plain, path, err);
 	if (status)
 		return status;
 	status = database_open(plain, SQLITE_OPEN_READONLY, &db);
@@ -221,5 +227,5 @@ int recording_load(const char *path, struct profile *profile, struct err *err)
 		return journal_load(plain, path, profile, err);
 	if (status)
 		return open_error(status, path, err);
-	return rows_read(db, file_bytes, path, profile, err);
+	return file_load(db, plain, path, profile, err);
 }
