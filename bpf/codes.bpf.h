@@ -13,7 +13,6 @@
 #include "maps.bpf.h"
 #include "unwind.bpf.h"
 
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CODES_MAX);
@@ -41,14 +40,18 @@ static __always_inline __u64 code_word(const struct code_scratch *s, __u32 offse
 	return word;
 }
 
-/* Reads the object. Returns 0 or -1. */
+/* Reads the object. Returns 0 or -1: it cannot be read, or is none (ob_type stands right before
+ * ob_size, the length of a bytes object). */
 static __always_inline int code_read(struct code_scratch *s, const struct python_layout *layout,
 				     __u64 addr)
 {
 	__u32 bytes = layout->code_bytes;
 
 	wk_mask(bytes, PYTHON_CODE_BYTES - 1);
-	return bpf_probe_read_user(s->object, bytes, (void *)addr) ? -1 : 0;
+	if (bpf_probe_read_user(s->object, bytes, (void *)addr))
+		return -1;
+	return layout->code_type &&
+	       code_word(s, layout->bytes_length - sizeof(__u64)) != layout->code_type ? -1 : 0;
 }
 
 /* Field of a text object's head, which lies in s->head. */
@@ -63,6 +66,16 @@ static __always_inline __u32 head_word(const struct code_scratch *s, __u32 offse
 	return word;
 }
 
+/* Reads the head of a text object and makes 'text' empty. Returns 0 or -1. */
+static __always_inline int head_read(struct code_scratch *s, __u64 addr, struct code_text *text)
+{
+	text->addr = addr;
+	text->length = 0;
+	text->unit_bytes = 0;
+	text->copied_bytes = 0;
+	return !addr || bpf_probe_read_user(s->head, sizeof(s->head), (void *)addr) ? -1 : 0;
+}
+
 /* A str: PyASCIIObject or PyCompactUnicodeObject (Include/cpython/unicodeobject.h). Sets text, but
  * for copied_bytes, and returns where the characters are; 0: not readable, or not of that kind. */
 static __always_inline __u64 text_locate(struct code_scratch *s, const struct python_layout *layout,
@@ -70,11 +83,7 @@ static __always_inline __u64 text_locate(struct code_scratch *s, const struct py
 {
 	__u32 state, kind;
 
-	text->addr = addr;
-	text->length = 0;
-	text->unit_bytes = 0;
-	text->copied_bytes = 0;
-	if (!addr || bpf_probe_read_user(s->head, sizeof(s->head), (void *)addr))
+	if (head_read(s, addr, text))
 		return 0;
 	state = head_word(s, layout->text_state);
 	kind = state >> 2 & 7;
@@ -89,11 +98,7 @@ static __always_inline __u64 bytes_locate(struct code_scratch *s,
 					  const struct python_layout *layout, __u64 addr,
 					  struct code_text *text)
 {
-	text->addr = addr;
-	text->length = 0;
-	text->unit_bytes = 0;
-	text->copied_bytes = 0;
-	if (!addr || bpf_probe_read_user(s->head, sizeof(s->head), (void *)addr))
+	if (head_read(s, addr, text))
 		return 0;
 	text->length = head_word(s, layout->bytes_length);
 	text->unit_bytes = 1;
