@@ -267,19 +267,20 @@ __weak __noinline int signal_between(struct walker *walker, const struct proc *p
 	return walk_crosses_signal(walker, proc, slot, bp, outer_slot);
 }
 
-static __always_inline void count_python(const struct walker *walker)
+static __always_inline void count_walk(const struct walker *walker)
 {
 	const struct python_walk *python = &walker->python;
+	struct counters *counters = counters_here();
 
-	if (!python->count)
+	if (!counters)
 		return;
-	COUNT_ADD(python_frames, python->count);
-	COUNT_ADD(python_segments, python->segment_count);
-	if (python->segment_next < python->segment_count &&
-	    walker->record.end_reason == WALK_END_STOP)
-		COUNT_ADD(python_unmatched, python->segment_count - python->segment_next);
+	counters->walks++;
+	counters->walked_frames += walker->record.frame_count;
+	counters->walk_ends[walker->record.end_reason & (WALK_END_SLOTS - 1)]++;
+	counters->python_frames += python->count;
+	counters->python_segments += python->segment_count;
 	if (python->unread)
-		LOSE(PYTHON_UNREAD);
+		counters->losses[LOSS_PYTHON_UNREAD]++;
 }
 
 /* Walks the caller's stack of a returning call and finds its site. NULL: a loss was counted. */
@@ -291,10 +292,7 @@ static __always_inline struct site *site_of_caller(struct pt_regs *ctx, struct s
 	struct site *site;
 
 	walk_caller(walker, proc, ctx->ip, ctx->sp, ctx->bp);
-	COUNT(walks);
-	COUNT_ADD(walked_frames, walker->record.frame_count);
-	COUNT(walk_ends[walker->record.end_reason & (WALK_END_SLOTS - 1)]);
-	count_python(walker);
+	count_walk(walker);
 	key->stack_hash = walker->hash;
 	key->generation = proc->generation;
 	key->alloc_class = alloc_class;

@@ -14,14 +14,13 @@ static __always_inline struct counters *counters_here(void)
 	return bpf_map_lookup_elem(&counts, &zero);
 }
 
-#define COUNT_ADD(member, n)                                                                       \
+#define COUNT(member)                                                                              \
 	do {                                                                                       \
 		struct counters *counters_ = counters_here();                                      \
 		if (counters_)                                                                     \
-			counters_->member += (n);                                                  \
+			counters_->member++;                                                       \
 	} while (0)
-#define COUNT(member) COUNT_ADD(member, 1)
-#define LOSE(reason)  COUNT(losses[LOSS_##reason])
+#define LOSE(reason) COUNT(losses[LOSS_##reason])
 
 /*
  * Tell user space about a process; with 'stop' it gets a SIGSTOP. The signal comes before the record

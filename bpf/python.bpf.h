@@ -324,16 +324,15 @@ wk_global __u64 python_code_mark(struct python_walk *p, const struct proc *proc,
 		return code;
 	tag = python_code_tag(code, proc->generation);
 	known = python_mark_of(tag);
-	if (known && proc->flags & PROC_CODE_FREES && *(volatile __u64 *)&known->tag == tag) {
+	if (known && proc->flags & PROC_CODE_FREES) {
 		mark = *(volatile __u64 *)&known->mark;
-		if (*(volatile __u64 *)&known->tag == tag)
+		if ((*(volatile __u64 *)&known->check ^ mark) == tag)
 			return mark;
 	}
 	mark = python_read_mark(p, &proc->python, code);
 	if (known) {
-		*(volatile __u64 *)&known->tag = 0;
 		*(volatile __u64 *)&known->mark = mark;
-		*(volatile __u64 *)&known->tag = tag;
+		*(volatile __u64 *)&known->check = tag ^ mark;
 	}
 	return mark;
 }
@@ -344,8 +343,8 @@ static __always_inline void python_forget_code(const struct proc *proc, __u64 ad
 	__u64 tag = python_code_tag(addr, proc->generation);
 	struct code_mark *known = python_mark_of(tag);
 
-	if (known && known->tag == tag)
-		known->tag = 0;
+	if (known && (known->check ^ known->mark) == tag)
+		known->check = 0;
 }
 
 /* Returns whether there was room. */

@@ -729,6 +729,7 @@ static __always_inline void walk_begin_python(struct walker *w, const struct pro
 	w->python.segment_count = 0;
 	w->python.segment_next = 0;
 	w->python.cut = 0;
+	w->python.unread = 0;
 	if (proc->python.chain == PYTHON_NONE)
 		return;
 	python_collect(&w->python, proc, w->sp);

@@ -256,7 +256,7 @@ struct site {
 /* What a Python code object holds, in one number: without addresses, so that the same text is the
  * same wherever it lies. Kept until the object's memory is freed. */
 struct code_mark {
-	__u64 tag; /* which object, 0: none; read before and after the mark */
+	__u64 check; /* mark ^ tag of the object; what two writers mix is nobody's */
 	__u64 mark;
 };
 
@@ -422,9 +422,8 @@ struct counters {
 	__u64 ledger_deletes;
 	__u64 stepped_hits;  /* those of the hits that were single-stepped */
 	__u64 foreign_hits;  /* in processes that are not watched (children are followed) */
-	__u64 python_frames;	/* taken */
-	__u64 python_segments;	/* runs of Python frames that one native frame executes ... */
-	__u64 python_unmatched; /* ... and those whose native frame was not met */
+	__u64 python_frames;
+	__u64 python_segments; /* runs of Python frames that one native frame executes */
 	__u64 ring_retries; /* stacks that the ring had no room for; sent again later */
 };
 

@@ -621,6 +621,13 @@ static void unreadable_frames_end_the_chain(void **state)
 	*heap_word(*heap_word(TSTATE + TSTATE_FRAME) + FRAME_PREVIOUS) = HEAP + 0x801;
 	walk();
 	assert_true(walker.python.unread);
+	*heap_word(TSTATE + TSTATE_FRAME) = 0x1000;
+	walk();
+	assert_int_equal(walker.record.python_count, 0);
+	assert_true(walker.python.unread);
+	proc.python.chain = PYTHON_NONE; /* the walker serves other processes as well */
+	walk();
+	assert_false(walker.python.unread);
 }
 
 static void frames_across_pages_are_read(void **state)
