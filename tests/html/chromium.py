@@ -122,7 +122,8 @@ class Page:
         self.url = "file://" + os.path.abspath(path)
         self.call("Page.navigate", url=self.url)
         browser.wait_for("Page.loadEventFired")
-        self.until("page.readyMs > 0")
+        # the event may have been that of the empty page before
+        self.until("typeof page === 'object' && page.readyMs > 0")
 
     def call(self, method, **params):
         return self.browser.call(method, self.session, **params)
