@@ -15,10 +15,12 @@ import os
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
@@ -27,6 +29,10 @@ TARGETS = os.path.join(BUILD, "targets")
 
 # exit statuses: src/cli/verb.h
 OK, FAILED, USAGE, NO_TARGET, NO_PERMISSION, BAD_FILE = range(6)
+
+# Seconds for what comes by itself, on a machine that is busy or stands still for a while: only a test
+# that fails waits as long.
+PATIENCE = 120
 
 # where a stack may end
 ROOT_FUNCTIONS = {"_start", "main", "clone", "clone3", "__clone", "__clone3", "start_thread",
@@ -83,12 +89,23 @@ def spawn(argv, **options):
     return process
 
 
-def run(argv, timeout=60, **options):
+def run(argv, timeout=PATIENCE, **options):
     """Run to the end; .returncode, .stdout and .stderr as text."""
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, errors="replace", timeout=timeout, check=False,
                           **options)
+
+
+def wait_until(condition, what, timeout=PATIENCE):
+    """What the condition returns once it is true."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        check(time.monotonic() < deadline, "%s: not within %d s" % (what, timeout))
+        time.sleep(0.02)
 
 
 def need(path, why=None):
@@ -141,7 +158,7 @@ class Target:
         if wait:
             self.expect("ready")
 
-    def expect(self, word, timeout=60):
+    def expect(self, word, timeout=PATIENCE):
         """Read lines until one begins with 'word'; returns what follows it."""
         deadline = time.monotonic() + timeout
         while True:
@@ -163,7 +180,7 @@ class Target:
     def send(self, line):
         os.write(self.process.stdin.fileno(), line.encode() + b"\n")
 
-    def go(self, timeout=60):
+    def go(self, timeout=PATIENCE):
         self.send("go")
         self.expect("done", timeout)
 
@@ -171,7 +188,18 @@ class Target:
         """Let it end; returns its exit status."""
         with contextlib.suppress(OSError):
             self.send("quit")
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE)
+
+
+def stat_of(pid):
+    """(name, state, parent, session, start time) of a process, None if it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, errors="replace") as file:
+            head, _, tail = file.read().rpartition(")")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = tail.split()
+    return head.partition("(")[2], fields[0], int(fields[1]), int(fields[3]), int(fields[19])
 
 
 def differing_code_bytes(pid, module):
@@ -198,8 +226,18 @@ def seep(*args, **options):
     return run([need(SEEP), *args], **options)
 
 
+def stored(path, query, *values):
+    """Rows of a recording that is still being written; none while they cannot be read."""
+    name = "file:%s?mode=ro" % urllib.parse.quote(path)
+    with contextlib.suppress(sqlite3.OperationalError):
+        with contextlib.closing(sqlite3.connect(name, uri=True, timeout=1)) as database:
+            return database.execute(query, values).fetchall()
+    return []
+
+
 class Recorder:
-    """seep record, attached. 'args' say what; '-o FILE' and '-i 500ms' are added when missing."""
+    """seep record, attached and with its first snapshot taken. 'args' say what; '-o FILE' and
+    '-i 500ms' are added when missing."""
 
     def __init__(self, *args, wait=True, **options):
         args = [str(a) for a in args]
@@ -227,13 +265,33 @@ class Recorder:
                     self.attached.set()
         self.attached.set()
 
-    def wait_attached(self, timeout=30):
-        if not self.attached.wait(timeout):
+    def wait_attached(self):
+        if not self.attached.wait(PATIENCE):
             raise Failure("seep did not say it records: %r" % self.lines)
         if not any("recording" in line for line in self.lines):
             raise Failure("seep ended with %r: %r" % (self.process.wait(), self.lines))
+        wait_until(lambda: self.snapshots() or self.process.poll() is not None, "first snapshot")
 
-    def wait(self, timeout=60):
+    def snapshots(self, condition="1"):
+        """How many are in the file."""
+        rows = stored(self.path, "select count(*) from snapshot where " + condition)
+        return rows[0][0] if rows else 0
+
+    def wait_snapshots(self, count=1):
+        """Until so many are in the file that were taken from now on: the next one may have begun."""
+        wanted = wait_until(self.snapshots, "a snapshot") + 1 + count
+        wait_until(lambda: self.snapshots() >= wanted, "snapshot %d" % wanted)
+
+    def wait_settling(self):
+        """Until no new allocations are taken."""
+        wait_until(lambda: self.snapshots("settling"), "the settle phase")
+
+    def wait_images(self, pid, count):
+        """Until the process runs its program number 'count', and the allocator of that is probed."""
+        query = "select count(*) from process where pid = ? and allocator_text is not null"
+        wait_until(lambda: stored(self.path, query, pid) == [(count,)], "program %d" % count)
+
+    def wait(self, timeout=PATIENCE):
         """Until seep ends by itself; its exit status must be 0."""
         try:
             status = self.process.wait(timeout)
@@ -323,7 +381,7 @@ def share_reaching_root(sites):
     return sum(s["alloc_blocks"] for s in sites if reaches_root(s)) / total if total else 0.0
 
 
-def measure(target, *options, timeout=60):
+def measure(target, *options, timeout=PATIENCE):
     """Attach to a waiting target, let it work, stop, report."""
     recorder = Recorder("-p", target.pid, *options)
     target.go(timeout)

@@ -14,7 +14,7 @@ import traceback
 
 import harness
 
-TEST_SECONDS = 120
+TEST_SECONDS = 300
 
 
 def is_meant(name, pattern):

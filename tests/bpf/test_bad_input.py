@@ -7,7 +7,7 @@ import threading
 
 from harness import (BAD_FILE, NO_PERMISSION, NO_TARGET, OK, SEEP, USAGE, Recorder, Report, Skip,
                      Target, check, equal, measure, need, on_cleanup, one_error_line, run,
-                     scratch_dir, seep, spawn, target_path)
+                     scratch_dir, seep, spawn, stat_of, target_path, wait_until)
 
 
 def refused(status, *args, words=(), **options):
@@ -60,10 +60,7 @@ def test_a_kernel_thread_has_no_allocator():
 def test_a_zombie():
     target = Target("life", "exit")
     target.go()
-    while True:
-        with open("/proc/%d/stat" % target.pid) as stat:
-            if stat.read().rpartition(")")[2].split()[0] == "Z":
-                break
+    wait_until(lambda: stat_of(target.pid)[1] == "Z", "end of the target")
     refused(NO_TARGET, "-p", target.pid)
 
 

@@ -13,24 +13,13 @@ import time
 
 from harness import (BAD_FILE, NO_TARGET, SEEP, Recorder, Report, Target, check,
                      complete_stacks, equal, exactly, measure, need, on_cleanup, one_error_line,
-                     scratch_dir, seep, spawn, target_path)
+                     scratch_dir, seep, spawn, stat_of, target_path, wait_until)
 
 NONE = (0, 0)
 PAGE = 4096
 
 
 # ---- processes as /proc tells of them ----------------------------------------------------------
-
-def stat_of(pid):
-    """(name, state, parent, session, start time) of a process, None if it is gone."""
-    try:
-        with open("/proc/%d/stat" % pid, errors="replace") as file:
-            head, _, tail = file.read().rpartition(")")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = tail.split()
-    return head.partition("(")[2], fields[0], int(fields[1]), int(fields[3]), int(fields[19])
-
 
 def all_processes():
     """Their stat_of() by pid, without those that ended and only wait to be collected."""
@@ -44,26 +33,15 @@ def in_session(session):
             if stat[3] == session and pid != session}
 
 
-def wait_until(condition, what, timeout=30):
-    """What the condition returns once it is true."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        check(time.monotonic() < deadline, "%s: not within %d s" % (what, timeout))
-        time.sleep(0.02)
-
-
 # ---- a command that forks all the time ---------------------------------------------------------
 
 def forking_script():
-    """Path of a script that forks programs until 'stop' lies beside it, at most 2 x 300."""
+    """Path of a script that forks programs until 'stop' lies beside it, at most 2 x 3000."""
     base = scratch_dir()
     path = os.path.join(base, "forker.sh")
     with open(path, "w") as file:
         file.write("#!/bin/bash\nexec >/dev/null 2>&1\n"
-                   "for i in $(seq 300); do\n"
+                   "for i in $(seq 3000); do\n"
                    "\t[ -e '%s/stop' ] && exit\n"
                    "\t/usr/bin/true &\n\t/usr/bin/true\n\twait\ndone\n" % base)
     os.chmod(path, 0o755)
@@ -119,10 +97,12 @@ def everybody_ends(session, script, when):
 def test_end_of_a_recording_leaves_no_child_stopped():
     """Children stop at exec until their probes are in place; those that had just done so when the
     recording ended stayed stopped."""
-    recorder, script = start_forking("-d", "1s")
+    recorder, script = start_forking()
     session = recorder.process.pid
     recorder.wait_attached()
-    guardians = wait_until(lambda: guardians_of(session), "a guardian", 5)
+    guardians = wait_until(lambda: guardians_of(session), "a guardian")
+    time.sleep(1)
+    recorder.process.send_signal(signal.SIGINT)
     recorder.wait()
     nobody_is_stopped(session, "after the recording")
     equal(still_there(guardians), [], "guardians left")
@@ -132,16 +112,16 @@ def test_end_of_a_recording_leaves_no_child_stopped():
 def test_kill_of_seep_leaves_no_child_stopped():
     """Nobody was there to continue them; now a guardian is, and goes when that is done."""
     for _ in range(5):
-        recorder, script = start_forking("-d", "60s")
+        recorder, script = start_forking()
         session = recorder.process.pid
         recorder.wait_attached()
-        guardians = wait_until(lambda: guardians_of(session), "a guardian", 5)
+        guardians = wait_until(lambda: guardians_of(session), "a guardian")
         moment = random.uniform(0, 1.0)
         when = "killed %.4f s after the recording began" % moment
         time.sleep(moment)
         recorder.process.kill()
         recorder.process.wait()
-        wait_until(lambda: not still_there(guardians), "end of the guardian, " + when, 10)
+        wait_until(lambda: not still_there(guardians), "end of the guardian, " + when)
         nobody_is_stopped(session, when)
         everybody_ends(session, script, when)
 
@@ -149,7 +129,7 @@ def test_kill_of_seep_leaves_no_child_stopped():
 def test_kill_of_seep_while_it_starts_leaves_no_child_stopped():
     """Before the command is let go nobody is stopped, and it ends without having begun."""
     for _ in range(5):
-        recorder, script = start_forking("-d", "60s")
+        recorder, script = start_forking()
         session = recorder.process.pid
         moment = random.uniform(0.02, 1.0)
         when = "killed %.4f s after its start" % moment
@@ -157,7 +137,7 @@ def test_kill_of_seep_while_it_starts_leaves_no_child_stopped():
         guardians = guardians_of(session)
         recorder.process.kill()
         recorder.process.wait()
-        wait_until(lambda: not still_there(guardians), "end of the guardian, " + when, 10)
+        wait_until(lambda: not still_there(guardians), "end of the guardian, " + when)
         nobody_is_stopped(session, when)
         everybody_ends(session, script, when)
 
@@ -168,7 +148,7 @@ def test_command_with_an_output_that_exists_fails_at_once():
     path = os.path.join(scratch_dir(), "there.seep")
     with open(path, "w") as file:
         file.write("precious")
-    result = seep("record", "-c", "/bin/sleep 1", "-o", path, timeout=10)
+    result = seep("record", "-c", "/bin/sleep 1", "-o", path)
     one_error_line(result, BAD_FILE, path)
     with open(path) as file:
         equal(file.read(), "precious", "what was in the file")
@@ -219,7 +199,7 @@ def test_exec_from_a_thread_that_is_not_the_leader():
     recorder = Recorder("-p", target.pid)
     target.send("go")
     target.expect("ready")
-    time.sleep(1.5)
+    recorder.wait_images(target.pid, 2)
     target.go()
     check(recorder.process.poll() is None, "the recording ended: %r" % recorder.lines)
     report = recorder.stop().no_losses()
@@ -272,7 +252,7 @@ def test_detaching_leaves_no_growth_that_is_none():
     target = Target("edges", "churn", "60000")
     recorder = Recorder("-p", target.pid, "--max-overhead", "1", "--sample", "16M")
     target.send("go")
-    recorder.wait(50)
+    recorder.wait()
     check(any("detached" in line for line in recorder.lines), "not detached: %r" % recorder.lines)
     report = Report(recorder.path)
     check("stale_block" not in report.losses, "losses %r" % report.losses)
@@ -286,12 +266,11 @@ def test_detaching_leaves_no_growth_that_is_none():
 def test_children_counts_no_hits_of_strangers():
     """Probes for children are hit by every process with the same libraries, and were all counted as
     the target's."""
-    target, stranger = Target("edges", "idle"), Target("edges", "churn", "2000")
+    target, stranger = Target("edges", "idle"), Target("edges", "churn", "2000", "100000")
     recorder = Recorder("-p", target.pid, "--children")
     stranger.send("go")
     count = int(stranger.expect("count"))
     report = recorder.stop().no_losses()
-    check(count >= 100000, "the stranger did no more than %d rounds" % count)
     check(report.json["overhead"]["hits"] < 10000, "hits: %r, of the stranger %d" %
           (report.json["overhead"], 2 * count))
     equal(report.total("churn")["alloc"], NONE, "allocated by the stranger")
@@ -302,9 +281,9 @@ def test_children_counts_no_hits_of_strangers():
 def test_settling_keeps_what_is_resized_and_moved():
     """A realloc while settling took the block away from its site, a mremap the range."""
     target = Target("edges", "settle")
-    recorder = Recorder("-p", target.pid, "-d", "3s", "--settle", "60s")
+    recorder = Recorder("-p", target.pid, "-d", "10s", "--settle", "10m")
     target.go()
-    time.sleep(5.0)
+    recorder.wait_settling()
     target.go()
     report = recorder.stop().no_losses()
     exactly(report, "keep_early", (211, 211 * 307), (211, 211 * 307))
@@ -348,7 +327,7 @@ def attach_to_truncated(library, moment):
         wait_opened(process.pid, copy)
     time.sleep(abs(moment))
     os.truncate(copy, 0)
-    _, text = process.communicate(timeout=60)
+    _, text = process.communicate()
     target.process.kill()
     target.process.wait()
     lines, status = text.splitlines()[-3:], process.returncode
@@ -372,7 +351,7 @@ def test_library_that_is_truncated_while_seep_reads_it():
         attach_to_truncated(library, -i / 20 * 0.02 - 1e-5)
 
 
-test_library_that_is_truncated_while_seep_reads_it.seconds = 300
-test_library_that_is_truncated_while_seep_attaches.seconds = 300
-test_kill_of_seep_leaves_no_child_stopped.seconds = 300
-test_kill_of_seep_while_it_starts_leaves_no_child_stopped.seconds = 300
+test_library_that_is_truncated_while_seep_reads_it.seconds = 600
+test_library_that_is_truncated_while_seep_attaches.seconds = 600
+test_kill_of_seep_leaves_no_child_stopped.seconds = 600
+test_kill_of_seep_while_it_starts_leaves_no_child_stopped.seconds = 600

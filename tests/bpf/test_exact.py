@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Totals match the ground truth of the targets to the byte, each at its own site."""
-import time
-
 from harness import (Recorder, Report, Target, check, complete_stacks, direct_callers, equal,
                      exactly, measure)
 
@@ -73,12 +71,11 @@ def test_steady_blocks_are_exact_in_every_reading_during_churn():
     recorder = Recorder("-p", target.pid, "-i", "200ms")
     target.send("go")
     target.expect("churning")
-    readings = 0
-    while readings < 3:
-        time.sleep(0.9)
+    for reading in range(3):
+        recorder.wait_snapshots(5)
         live = Report(recorder.path).total("hold_steady")["live"]
-        equal(live, (5003, 5003 * 101), "hold_steady in reading %d" % readings)
-        readings += 1
+        equal(live, (5003, 5003 * 101), "hold_steady in reading %d" % reading)
+    target.send("stop")
     target.expect("done")
     report = recorder.stop().no_losses()
     exactly(report, "hold_steady", (5003, 5003 * 101), (5003, 5003 * 101))

@@ -2,15 +2,14 @@
 """Capacity, losses, blocks older than the recording, sampling."""
 import math
 import signal
-import time
 
-from harness import Recorder, Target, check, equal, exactly, measure, seep
+from harness import Recorder, Target, check, equal, exactly, measure, seep, wait_until
 
 NONE = (0, 0)
 
 
 def test_a_leak_behind_a_million_live_blocks_is_first():
-    report = measure(Target("ledger", "million"), timeout=100).no_losses()
+    report = measure(Target("ledger", "million")).no_losses()
     exactly(report, "hold_many", (1000003, 1000003 * 17), (1000003, 1000003 * 17))
     exactly(report, "leak_late", (10007, 10007 * 9973), (10007, 10007 * 9973))
     first = [frame["function"] for frame in report.all_sites[0]["frames"]]
@@ -42,11 +41,10 @@ def test_frees_of_blocks_older_than_the_recording_are_not_subtracted():
 
 def test_settle_phase_watches_frees_and_takes_no_new_blocks():
     target = Target("ledger", "settle")
-    recorder = Recorder("-p", target.pid, "-d", "2s", "--settle", "4s")
+    recorder = Recorder("-p", target.pid, "-d", "10s", "--settle", "10m")
     target.go()
-    time.sleep(3.5)
+    recorder.wait_settling()
     target.go()
-    recorder.wait()
     report = recorder.stop().no_losses()
     exactly(report, "take_early", (1009, 1009 * 103), (510, 510 * 103))
     exactly(report, "take_late", NONE, NONE)
@@ -73,6 +71,7 @@ def test_full_ring_loses_stacks_but_no_bytes():
 
 # ---- sampling ---------------------------------------------------------------------------------
 
+SAMPLE_BYTES = 16384
 TRUTH = {  # blocks and bytes a round allocates; every second block is freed
     "take_tiny": (10007, 97), "take_small": (1009, 1013), "take_medium": (101, 10007),
     "take_large": (3, 1000003),
@@ -90,27 +89,34 @@ def estimates(report, function, key):
     return values
 
 
-def check_unbiased(values, truth, what):
-    mean = sum(values) / len(values)
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    allowed = 4 * deviation / math.sqrt(len(values)) + truth * 1e-6
-    check(abs(mean - truth) <= allowed,
-          "%s: mean of 30 estimates %.0f, truth %d, allowed difference %.0f" %
-          (what, mean, truth, allowed))
+def check_unbiased(values, blocks, size_bytes, what, unit=None):
+    """Each block is taken with probability p, and counts 1/p times its bytes, or 'unit'. Five standard
+    deviations of the mean are exceeded once in a million runs."""
+    unit = unit or size_bytes
+    mean, truth = sum(values) / len(values), blocks * unit
+    p = -math.expm1(-size_bytes / SAMPLE_BYTES)
+    deviation = unit * math.sqrt(blocks * (1 - p) / p / len(values))
+    check(abs(mean - truth) <= 5 * deviation + truth * 1e-6,
+          "%s: mean of %d estimates %.0f, truth %d, standard deviation of the mean %.0f" %
+          (what, len(values), mean, truth, deviation))
+
+
+def check_all_unbiased(report):
+    for function, (blocks, size_bytes) in TRUTH.items():
+        check_unbiased(estimates(report, function, "alloc_bytes"), blocks, size_bytes,
+                       "%s allocated" % function)
+        check_unbiased(estimates(report, function, "live_bytes"), (blocks + 1) // 2, size_bytes,
+                       "%s alive" % function)
 
 
 def test_sampled_totals_are_scaled_up_and_unbiased():
     report = measure(Target("sampled"), "--sample", "16k").no_losses()
     equal(report.json["mode"], "sampled", "mode")
-    equal(report.json["sample_bytes"], 16384, "sample_bytes")
+    equal(report.json["sample_bytes"], SAMPLE_BYTES, "sample_bytes")
+    check_all_unbiased(report)
     for function, (blocks, size_bytes) in TRUTH.items():
-        live = (blocks + 1) // 2
-        check_unbiased(estimates(report, function, "alloc_bytes"), blocks * size_bytes,
-                       "%s allocated" % function)
-        check_unbiased(estimates(report, function, "live_bytes"), live * size_bytes,
-                       "%s alive" % function)
-        check_unbiased(estimates(report, function, "alloc_blocks"), blocks,
-                       "%s blocks allocated" % function)
+        check_unbiased(estimates(report, function, "alloc_blocks"), blocks, size_bytes,
+                       "%s blocks allocated" % function, 1)
 
 
 def test_the_printed_error_is_the_error():
@@ -140,7 +146,11 @@ def test_blocks_much_larger_than_the_interval_are_exact_when_sampled():
 def test_max_overhead_samples_or_detaches_and_says_so():
     target = Target("threads", "churn")
     recorder = Recorder("-p", target.pid, "--max-overhead", "1")
-    target.go()
+    target.send("go")
+    wait_until(lambda: any("sampling every" in line or "detached" in line
+                           for line in recorder.lines), "a limited overhead")
+    target.send("stop")
+    target.expect("done")
     report = recorder.stop()
     text = seep("report", report.path).stdout
     said = [line for line in text.splitlines() if "overhead" in line or "slow" in line]

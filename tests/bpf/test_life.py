@@ -9,7 +9,7 @@ import time
 
 from harness import (BUILD, Recorder, Report, Skip, Target, check,
                      complete_stacks, differing_code_bytes, direct_callers, equal, exactly,
-                     measure, need, on_cleanup, run, scratch_dir, target_path)
+                     measure, need, on_cleanup, run, scratch_dir, target_path, wait_until)
 from test_exact import check_forms, check_news, check_tick
 
 NONE = (0, 0)
@@ -48,7 +48,7 @@ def test_exec_in_place_drops_the_old_heap_and_counts_the_new():
     recorder = Recorder("-p", target.pid)
     target.send("go")
     target.expect("ready")
-    time.sleep(0.5)
+    recorder.wait_images(target.pid, 2)
     target.go()
     report = recorder.stop().no_losses()
     exactly(report, "new_image", (223, 223 * 997), (223, 223 * 997))
@@ -119,8 +119,13 @@ def test_a_reused_pid_is_another_process():
 
 
 def test_library_loaded_after_attach_is_unwound_and_named():
-    report = measure(Target("dlopen", target_path("plugin.so"))).no_losses()
+    target = Target("dlopen", target_path("plugin.so"))
+    recorder = Recorder("-p", target.pid)
+    target.go()
     # stacks of the first moments may end in the library: its table is not there yet
+    wait_until(lambda: Report(recorder.path).sites("plugin_alloc"), "names in the library")
+    target.go()
+    report = recorder.stop().no_losses()
     exactly(report, "plugin_alloc", (422, 422 * 1009), (422, 422 * 1009))
     exactly(report, "run_plugin_later", (211, 211 * 1009), (211, 211 * 1009))
     complete_stacks(report, "run_plugin_later")
@@ -302,13 +307,10 @@ def test_kill_of_seep_leaves_nothing_attached_and_a_readable_file():
     recorder = Recorder("-p", target.pid, "-i", "200ms")
     check(differing_code_bytes(target.pid, "libc.so.6") > 0, "no probe is visible while recording")
     target.go()
-    time.sleep(1.0)
+    recorder.wait_snapshots()
     recorder.process.kill()
     recorder.process.wait()
-    deadline = time.monotonic() + 5
-    while differing_code_bytes(target.pid, "libc.so.6") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    equal(differing_code_bytes(target.pid, "libc.so.6"), 0, "changed bytes of libc")
+    wait_until(lambda: not differing_code_bytes(target.pid, "libc.so.6"), "libc as in its file")
     check_tick(Report(recorder.path).no_losses())
     equal(target.quit(), 0, "exit status of the target")
 
@@ -318,9 +320,10 @@ def test_stop_leaves_nothing_attached():
     recorder = Recorder("-p", target.pid)
     target.send("go")
     target.expect("churning")
-    time.sleep(0.5)
+    recorder.wait_snapshots()
     check(differing_code_bytes(target.pid, "libc.so.6") > 0, "no probe is visible while recording")
     recorder.stop().no_losses()
     equal(differing_code_bytes(target.pid, "libc.so.6"), 0, "changed bytes of libc")
+    target.send("stop")
     target.expect("done")
     equal(target.quit(), 0, "exit status of the target")

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What only shows when a recording goes on for long: processes come and go, stacks never end."""
 import collections
+import contextlib
 import ctypes
 import errno
 import os
 import resource
 import struct
-import time
 
 from harness import (NO_PERMISSION, OK, SEEP, Recorder, Report, Target, check, equal, need,
-                     one_error_line, run, scratch_dir, target_path)
+                     one_error_line, run, scratch_dir, target_path, wait_until)
 
 # bpf(2): commands, and the layouts of their attributes
 SYS_BPF, MAP_GET_FD_BY_ID, MAP_LOOKUP_BATCH = 321, 14, 24
@@ -27,8 +27,10 @@ def kernel_maps(pid):
     """{id: value bytes} of the hash tables with 16-byte keys that a process holds."""
     found = {}
     for fd in os.listdir("/proc/%d/fdinfo" % pid):
-        with open("/proc/%d/fdinfo/%s" % (pid, fd)) as file:
-            fields = dict(line.split(":", 1) for line in file if ":" in line)
+        fields = {}
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            with open("/proc/%d/fdinfo/%s" % (pid, fd)) as file:
+                fields = dict(line.split(":", 1) for line in file if ":" in line)
         if int(fields.get("map_type", 0)) == MAP_TYPE_HASH and int(fields["key_size"]) == KEY_BYTES:
             found[int(fields["map_id"])] = int(fields["value_size"])
     return found
@@ -69,10 +71,8 @@ def test_sites_of_ended_processes_leave_the_kernel_and_stay_in_the_recording():
     target = Target("life", "forks")
     recorder = Recorder("-p", target.pid, "--children")
     target.go()
-    time.sleep(1.6)
-    left = generations(recorder, ledger=False)
-    check(len(left) <= 1, "generations with sites: %r" % left)
-    time.sleep(1.1)
+    wait_until(lambda: len(generations(recorder, ledger=False)) <= 1, "sites of one process only")
+    recorder.wait_snapshots()
     report = recorder.stop().no_losses()
     total = report.total("brief_child")
     equal(total["alloc"], (31 * 7, 31 * 7 * 1013), "allocated by children")
@@ -84,14 +84,15 @@ def test_blocks_of_ended_processes_leave_the_ledger_though_processes_never_stop_
     target = Target("long", "coming")
     recorder = Recorder("-p", target.pid, "--children", "-i", "2s", "--max-overhead", "0")
     target.send("go")
-    target.expect("done", 60)
+    target.expect("done")
     seen = generations(recorder, ledger=True)
-    time.sleep(3)
-    blocks = generations(recorder, ledger=True)
-    equal(max(blocks.values()), 401000, "blocks of the process that lives on")
-    still = {generation: blocks[generation] for generation in seen if generation in blocks}
-    equal(len(still), 1, "processes seen seconds ago, of %d, that have blocks: %r" % (
-        len(seen), still))
+
+    def left_of_seen():
+        blocks = generations(recorder, ledger=True)
+        return [blocks[generation] for generation in seen if generation in blocks]
+
+    wait_until(lambda: len(left_of_seen()) <= 1, "end of the blocks of %d processes" % len(seen))
+    equal(left_of_seen(), [401000], "blocks of the process that lives on")
     target.send("quit")
     recorder.stop()
 
@@ -100,7 +101,7 @@ def test_no_stack_is_missing_though_stacks_never_end():
     target = Target("long", "stacks")
     recorder = Recorder("-p", target.pid, "--max-overhead", "0")
     target.send("go")
-    target.expect("done", 60)
+    target.expect("done")
     report = recorder.stop().no_losses()
     unnamed = [site for site in report.all_sites if not site["frames"]
                or site["frames"][0]["function"] == "[stack not received]"]
@@ -111,8 +112,9 @@ def test_no_stack_is_missing_though_stacks_never_end():
 def test_an_exited_process_has_the_memory_it_ended_with():
     target = Target("long", "fat")
     recorder = Recorder("-p", target.pid)
-    time.sleep(0.5)  # the first snapshot sees it small
-    target.send("go")
+    target.go()
+    recorder.wait_snapshots()
+    target.send("quit")
     recorder.wait()
     process = Report(recorder.path).processes[0]
     grown = process["end_rss_bytes"] - process["start_rss_bytes"]

@@ -5,10 +5,9 @@ import json
 import os
 import shutil
 import signal
-import time
 
 from harness import (BAD_FILE, OK, USAGE, Recorder, Report, Target, check, equal,
-                     one_error_line, scratch_dir, seep, target_path)
+                     one_error_line, scratch_dir, seep, target_path, wait_until)
 
 NONE = (0, 0)
 PAGE = 4096
@@ -26,11 +25,7 @@ def marks_of(path):
 def mark(recorder, number):
     """SIGUSR1, and wait until the snapshot is in the file."""
     recorder.process.send_signal(signal.SIGUSR1)
-    for _ in range(300):
-        if len(marks_of(recorder.path)) == number:
-            return
-        time.sleep(0.1)
-    check(False, "no mark %d in %s" % (number, recorder.path))
+    wait_until(lambda: len(marks_of(recorder.path)) == number, "mark %d" % number)
 
 
 def marked_recording():

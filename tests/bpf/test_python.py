@@ -54,7 +54,7 @@ def recorded(interpreter):
     if interpreter.name not in _plain:
         target = interpreter.start("judge.py", "plain")
         recorder = Recorder("-p", target.pid)
-        target.go(100)
+        target.go()
         _plain[interpreter.name] = recorder.stop()
         equal(target.quit(), 0, "exit status of the target")
     return _plain[interpreter.name]

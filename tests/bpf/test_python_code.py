@@ -2,7 +2,7 @@
 """Code objects that come and go, other interpreters of one process, switched stacks."""
 import os
 
-from harness import Recorder, Skip, check, equal, run, scratch_dir
+from harness import Recorder, Report, Skip, check, equal, run, scratch_dir, wait_until
 from interpreters import Interpreter
 from python_sites import python_frames, through
 
@@ -36,23 +36,22 @@ print("done", flush=True); sys.stdin.readline()
 """ % (BLOCK, TEXTS)
 
 ANOTHER = """
-import sys
+import os, sys
 import %s as interpreters
 print("ready", flush=True); sys.stdin.readline()
-import time
 text = '''
-import time
+import os, time
 keep = []
 def grow():
     keep.append(bytearray(1009))
-for i in range(211):
+while not os.path.exists(%%r):
     grow()
     time.sleep(0.01)
 print("done", flush=True)
 import sys
 sys.stdin.readline()
 '''
-interpreters.run_string(interpreters.create(), text)
+interpreters.run_string(interpreters.create(), text %% (sys.argv[0] + ".stop"))
 """
 
 SWITCHED = """
@@ -74,12 +73,17 @@ print("done", flush=True); sys.stdin.readline()
 """
 
 
-def record(text, name="debian"):
+def begin(text, name="debian"):
+    """(target, recorder, path of the program)"""
     path = os.path.join(scratch_dir(), "program.py")
     with open(path, "w") as program:
         program.write(text)
     target = Interpreter(name).start(path)
-    recorder = Recorder("-p", target.pid)
+    return target, Recorder("-p", target.pid), path
+
+
+def record(text):
+    target, recorder, _ = begin(text)
     target.go()
     report = recorder.stop().no_losses()
     target.quit()
@@ -104,11 +108,21 @@ def test_another_text_at_the_same_place_has_its_own_name():
               "made_%02d keeps %r, want %d" % (i, live, BLOCK * (i + 1)))
 
 
+def kept_by_grow(report):
+    return max((site["live_blocks"] for site in through(report, "grow")
+                if site["live_bytes"] > 1009), default=0)
+
+
 def other_interpreter(name, module):
-    report = record(ANOTHER % module, name)
-    blocks = [site["live_blocks"] for site in through(report, "grow") if site["live_bytes"] > 1009]
+    target, recorder, path = begin(ANOTHER % module, name)
+    target.send("go")
     # the first ones come before it is known that there is another interpreter
-    check(blocks and max(blocks) > 50, "grow() keeps %r blocks" % blocks)
+    wait_until(lambda: kept_by_grow(Report(recorder.path)) > 50, "more than 50 blocks of grow()")
+    with open(path + ".stop", "w"):
+        pass
+    target.expect("done")
+    check(kept_by_grow(recorder.stop().no_losses()) > 50, "grow() keeps them no more")
+    target.quit()
 
 
 def test_another_interpreter_before_3_12():

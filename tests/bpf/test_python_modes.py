@@ -18,7 +18,7 @@ def run_judge(interpreter, *options, env=None, target_options=()):
     """(report, lines of seep itself) of the judge's work."""
     target = interpreter.start("judge.py", "plain", env=env, options=target_options)
     recorder = Recorder("-p", target.pid, *options)
-    target.go(100)
+    target.go()
     report = recorder.stop().no_losses()
     report.text = seep("report", report.path).stdout
     equal(target.quit(), 0, "exit status of the target")
@@ -91,7 +91,7 @@ def test_tracemalloc_started_while_recording():
     interpreter = Interpreter("debian")
     target = interpreter.start("judge.py", "tracemalloc")
     recorder = Recorder("-p", target.pid)
-    target.go(100)
+    target.go()
     report = recorder.stop().no_losses()
     equal(target.quit(), 0, "exit status of the target")
     check(class_sum(report, "python", "alloc_blocks") > 100000, "only %d blocks of class python" %

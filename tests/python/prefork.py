@@ -4,7 +4,8 @@ leaking one too, fill a larger cache.
 
 usage: prefork.py fork|multiprocessing SECONDS
 
-The workers are forked after "ready". Prints "worker PID" for the one that leaks.
+The workers are forked after "ready", and end as story.py says. Prints "worker PID" for the one that
+leaks, and behind "done" the statuses of workers that died.
 """
 import multiprocessing
 import multiprocessing.popen_fork
@@ -52,24 +53,18 @@ def multiprocess_workers():
 
 
 def main():
+    target.ready()
     if sys.argv[1] == "multiprocessing":
-        target.ready()
         workers = multiprocess_workers()
         target.say("worker %d" % workers[LEAKING].pid)
         for worker in workers:
             worker.join()
-            if worker.exitcode:
-                target.say("died of %d" % worker.exitcode)
-        target.done()
+        statuses = [worker.exitcode for worker in workers]
     else:
-        target.ready()
         pids = fork_workers()
         target.say("worker %d" % pids[LEAKING])
-        for pid in pids:
-            _, status = os.waitpid(pid, 0)
-            if status:
-                target.say("died of %d" % status)
-        target.done()
+        statuses = [os.waitpid(pid, 0)[1] for pid in pids]
+    target.done(" ".join(str(status) for status in statuses if status))
 
 
 main()

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the stories share: a bounded load, a cache that fills and stops, and churn.
 
-A story is a small service with one mistake. Its requests come PER_SECOND for the seconds on the
-command line; the cache grows to several times what the mistake loses, but in the first quarter
-only. The line to be found is marked with a comment.
+A story is a small service with one mistake. Its requests come PER_SECOND; after the seconds on the
+command line it says "enough", and goes on until the next line. The cache grows to several times what
+the mistake loses, but in the first quarter only. The line to be found is marked with a comment.
 """
+import itertools
 import sys
 import time
+
+import target
 
 PER_SECOND = 53
 PAGES = 997
@@ -40,11 +43,14 @@ def churn(request):
 
 
 def requests():
-    """Numbers of requests, and how long to wait for each; none begins after the time is over."""
-    first = time.monotonic()
-    for number in range(int(seconds() * PER_SECOND)):
+    """Numbers of requests, and how long to wait for each; none begins when we are told to end."""
+    first, enough = time.monotonic(), False
+    for number in itertools.count():
         passed = time.monotonic() - first
-        if passed > seconds():
+        if passed > seconds() and not enough:
+            target.say("enough")
+            enough = True
+        if enough and target.is_told():
             break
         yield number, max(number / PER_SECOND - passed, 0)
 

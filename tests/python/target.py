@@ -4,6 +4,9 @@
 Everything here runs on CPython 3.6 to 3.14. os.read and os.write only: no buffers that grow.
 """
 import os
+import select
+
+told_fd = os.dup(0)  # multiprocessing closes standard input in its workers
 
 
 def say(line):
@@ -14,6 +17,11 @@ def wait():
     """Until a line has come, or the end of the input."""
     while os.read(0, 1) not in (b"", b"\n"):
         pass
+
+
+def is_told():
+    """Is there a line to read, or the end of the input?"""
+    return bool(select.select([told_fd], [], [], 0)[0])
 
 
 def ready():

@@ -4,8 +4,8 @@
  *
  * build: $CC -o $OUT/decoys $SRC
  *
- * For 15 s, about 100 steps a second:
- *	slow_leak	3 x 1031 bytes a step, for ever (about 300 KB/s, 4.5 MB in all)
+ * For 30 s, about 100 steps a second:
+ *	slow_leak	3 x 1031 bytes a step, for ever (about 300 KB/s, 9 MB in all)
  *	cache_insert	23 x 1009 bytes a step into a cache that is full (10007 entries of
  *			1009 bytes, 10 MB) after some 4 s and evicts from then on
  *	sawtooth_add	29 x 997 bytes a step, all dropped every 211 steps (6 MB at the peak)
@@ -13,7 +13,7 @@
  */
 #include "target.h"
 
-#define STEPS	      1499
+#define STEPS	      2999
 #define CACHE_ENTRIES 10007
 #define SAW_STEPS     211
 #define SAW_BLOCKS    29

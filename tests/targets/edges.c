@@ -4,19 +4,24 @@
  *
  * build: $CC -o $OUT/edges $SRC -lpthread
  *
- * nested	30011 blocks each: realloc_null of 1009 bytes, align_16 of 1008, plain_malloc of
- *1009 odd		503 regions of 4097 bytes, unmapped by the same length: map_each one by one,
- *map_all when all are there execs FILE	a thread that is not the leader executes FILE as "image",
- *and says "failed" if it cannot image	says "ready" again as a new image; then new_image 223 x 997
+ * nested	30011 blocks each: realloc_null of 1009 bytes, align_16 of 1008, plain_malloc of 1009
+ * odd		503 regions of 4097 bytes, unmapped by the same length: map_each one by one, map_all
+ *		when all are there
+ * execs FILE	a thread that is not the leader executes FILE as "image", and says "failed" if it
+ *		cannot
+ * image	says "ready" again as a new image; then new_image 223 x 997
  * leader	the main thread ends, then "left"; at the next line worker_leaks 211 x 1013
- * churn MS	malloc and free of 1024 bytes for so long, then "count N", N being how often
+ * churn MS [N]	malloc and free of 1024 bytes for so long and at least N times, then "count" and how
+ *		often
  * idle		nothing
  * file PATH	grow_file: a mapping of PATH from 4 MiB to 8 MiB; grow_memory: one of nothing from
- *101 pages to 211 settle	"done" behind the early part, at the next line the late one early:
- *keep_early 211 x 307, take_early 101 x 503, take_gone 37 x 401 by malloc; map_early 7 regions of
- *101 pages, map_gone 5 of 103 pages late: take_early's are resized to 1009, take_gone's as well and
- *then freed, take_late 223 x 997; map_early's move and grow to 211 pages, map_gone's as well and
- *		are then unmapped, map_late 11 of 17 pages
+ *		101 pages to 211
+ * settle	"done" behind the early part, at the next line the late one
+ *		early: keep_early 211 x 307, take_early 101 x 503, take_gone 37 x 401 by malloc;
+ *		map_early 7 regions of 101 pages, map_gone 5 of 103 pages
+ *		late: take_early's are resized to 1009, take_gone's as well and then freed, take_late
+ *		223 x 997; map_early's move and grow to 211 pages, map_gone's as well and are then
+ *		unmapped, map_late 11 of 17 pages
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -36,7 +41,7 @@ void map_each(void);
 void map_all(void);
 void new_image(void);
 void worker_leaks(void);
-long churn(long long end_ns);
+long churn(long long end_ns, long least);
 void grow_file(int fd);
 void grow_memory(void);
 void keep_early(void);
@@ -173,11 +178,11 @@ static void run_thread(void *(*function)(void *))
 /* ---- load
  * ------------------------------------------------------------------------------------------ */
 
-NOIPA long churn(long long end_ns)
+NOIPA long churn(long long end_ns, long least)
 {
 	long count = 0;
 
-	while (target_now_ns() < end_ns) {
+	while (count < least || target_now_ns() < end_ns) {
 		for (int i = 0; i < 100; i++) {
 			char *block = malloc(1024);
 
@@ -189,11 +194,11 @@ NOIPA long churn(long long end_ns)
 	return count;
 }
 
-static void run_churn(long ms)
+static void run_churn(long ms, long least)
 {
 	char line[32];
 
-	snprintf(line, sizeof(line), "count %ld\n", churn(target_now_ns() + ms * 1000000LL));
+	snprintf(line, sizeof(line), "count %ld\n", churn(target_now_ns() + ms * 1000000LL, least));
 	target_say(line);
 }
 
@@ -347,7 +352,7 @@ int main(int argc, char **argv)
 	} else if (!strcmp(scenario, "leader")) {
 		run_thread(outlive);
 	} else if (!strcmp(scenario, "churn")) {
-		run_churn(atol(argument));
+		run_churn(atol(argument), argc > 3 ? atol(argv[3]) : 0);
 	} else if (!strcmp(scenario, "file")) {
 		run_file(argument);
 	} else if (!strcmp(scenario, "settle")) {

@@ -4,12 +4,12 @@
  *
  * build: $CC -o $OUT/long $SRC
  *
- * coming	old_stock 401 k x 17; then, until end of file on stdin, children one after the other,
- *each: child_stock 1009 x 31 and exit. "done" after 101 of them stacks	until end of file: new_stack
- *1 x 103 from a stack never seen before, some 10 k per second, 100 k at most. "done" after 1009 fat
- *touches 61 MiB, "done", exits
+ * coming	old_stock 401 k x 17; then, until the next line, children one after the other, each:
+ *		child_stock 1009 x 31 and exit. "done" after 101 of them
+ * stacks	until the next line: new_stack 1 x 103 from a stack never seen before, some 10 k per
+ *		second, 100 k at most. "done" after 1009
+ * fat		touches 61 MiB, "done"; exits at the next line
  */
-#include <poll.h>
 #include <stdint.h>
 #include <sys/wait.h>
 
@@ -35,13 +35,6 @@ static inline void leak(int blocks, size_t bytes)
 	}
 }
 
-static int is_told_to_end(void)
-{
-	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-
-	return poll(&input, 1, 0) > 0;
-}
-
 /* ---- processes that come and go -------------------------------------------------------------- */
 
 NOIPA void old_stock(void)
@@ -57,7 +50,7 @@ NOIPA void child_stock(void)
 static void run_coming(void)
 {
 	old_stock();
-	for (int children = 0; !is_told_to_end(); children++) {
+	for (int children = 0; !target_is_told(); children++) {
 		pid_t child = fork();
 
 		if (!child) {
@@ -100,7 +93,7 @@ NOIPA void turn_right(uint32_t path, int depth)
 
 static void run_stacks(void)
 {
-	for (uint32_t path = 0; path < STACKS_MAX && !is_told_to_end(); path++) {
+	for (uint32_t path = 0; path < STACKS_MAX && !target_is_told(); path++) {
 		turn(path, 17);
 		if (path == STACKS_DONE)
 			target_say("done\n");
@@ -118,7 +111,7 @@ static void run_fat(void)
 	if (fat)
 		memset(fat, 1, FAT_BYTES);
 	HOLD(fat);
-	target_sleep_ms(1500);
+	target_done();
 }
 
 int main(int argc, char **argv)

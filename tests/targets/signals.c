@@ -9,6 +9,8 @@
  * between	spin_and_allocate() mallocs with the signal blocked, so it arrives anywhere else
  * raised	raise_signals() enters the handler from libc's raise, every ms
  *
+ * Before that, until a line comes, the same with another handler, on_early_signal.
+ *
  * The handler never interrupts an allocator, which would be an error of the program.
  */
 #define _GNU_SOURCE
@@ -18,15 +20,17 @@
 
 #include "target.h"
 
-#define SIGNALS 1009
+#define SIGNALS	      1009
+#define EARLY_SIGNALS 11
 
 void keep_from_handler(void);
+void on_early_signal(int number);
 void on_signal(int number);
 void spin(void);
 void spin_and_allocate(void);
 void raise_signals(void);
 
-static volatile sig_atomic_t caught;
+static volatile sig_atomic_t caught, wanted;
 static volatile unsigned long sink;
 
 NOIPA void keep_from_handler(void)
@@ -36,19 +40,30 @@ NOIPA void keep_from_handler(void)
 	HOLD(block);
 }
 
-NOIPA void on_signal(int number)
+static inline void keep_if_wanted(void)
 {
-	(void)number;
-	if (caught >= SIGNALS)
+	if (caught >= wanted)
 		return;
 	caught++;
 	keep_from_handler();
 	NO_TAIL_CALL();
 }
 
+NOIPA void on_signal(int number)
+{
+	(void)number;
+	keep_if_wanted();
+}
+
+NOIPA void on_early_signal(int number)
+{
+	(void)number;
+	keep_if_wanted();
+}
+
 NOIPA void spin(void)
 {
-	while (caught < SIGNALS)
+	while (caught < wanted)
 		for (int i = 0; i < 1000; i++)
 			sink = sink * 31 + 7;
 }
@@ -59,7 +74,7 @@ NOIPA void spin_and_allocate(void)
 
 	sigemptyset(&alarm_only);
 	sigaddset(&alarm_only, SIGALRM);
-	while (caught < SIGNALS) {
+	while (caught < wanted) {
 		char *block;
 
 		sigprocmask(SIG_BLOCK, &alarm_only, &before);
@@ -74,17 +89,19 @@ NOIPA void spin_and_allocate(void)
 
 NOIPA void raise_signals(void)
 {
-	while (caught < SIGNALS) {
+	while (caught < wanted) {
 		raise(SIGALRM);
 		target_sleep_ms(1);
 	}
 }
 
-static void catch_signal(int flags)
+static void catch_signals(void (*handler)(int), int flags, int count)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | flags};
+	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART | flags};
 
 	sigaction(SIGALRM, &action, NULL);
+	wanted = count;
+	caught = 0;
 }
 
 static void start_timer(void)
@@ -101,30 +118,39 @@ static void stop_timer(void)
 	setitimer(ITIMER_REAL, &never, NULL);
 }
 
+static void run(const char *scenario)
+{
+	if (!strcmp(scenario, "raised")) {
+		raise_signals();
+		return;
+	}
+	start_timer();
+	if (!strcmp(scenario, "between"))
+		spin_and_allocate();
+	else if (!strcmp(scenario, "timer") || !strcmp(scenario, "altstack"))
+		spin();
+	else
+		target_usage();
+	stop_timer();
+}
+
 int main(int argc, char **argv)
 {
 	static char alternate[65536];
 	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
 	const char *scenario = argc > 1 ? argv[1] : "";
-	bool on_alternate = !strcmp(scenario, "altstack");
+	int flags = strcmp(scenario, "altstack") ? 0 : SA_ONSTACK;
 
-	if (on_alternate)
+	if (flags)
 		sigaltstack(&stack, NULL);
-	catch_signal(on_alternate ? SA_ONSTACK : 0);
 	target_ready();
-	if (!strcmp(scenario, "raised")) {
-		raise_signals();
-	} else if (!strcmp(scenario, "between")) {
-		start_timer();
-		spin_and_allocate();
-		stop_timer();
-	} else if (!strcmp(scenario, "timer") || on_alternate) {
-		start_timer();
-		spin();
-		stop_timer();
-	} else {
-		target_usage();
-	}
+	do {
+		catch_signals(on_early_signal, flags, EARLY_SIGNALS);
+		run(scenario);
+	} while (!target_is_told());
+	target_wait();
+	catch_signals(on_signal, flags, SIGNALS);
+	run(scenario);
 	target_done();
 	return 0;
 }

@@ -15,6 +15,7 @@
 #ifndef SEEP_TARGET_H
 #define SEEP_TARGET_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,14 @@ static inline void target_wait(void)
 
 	while (read(STDIN_FILENO, &c, 1) == 1 && c != '\n')
 		;
+}
+
+/* Is there a line to read, or the end of the file? */
+static inline int target_is_told(void)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+
+	return poll(&input, 1, 0) > 0;
 }
 
 static inline void target_ready(void)

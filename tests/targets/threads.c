@@ -7,7 +7,7 @@
  *
  * grow		4 threads: realloc from 509 by 4099 a step up to 1024003 bytes, which stay
  * cross	alloc_here 10007 x 211 in one thread, all but 101 freed by free_there in another
- * churn	hold_steady 5003 x 101 stay; two threads in churn_hot for 4 s
+ * churn	hold_steady 5003 x 101 stay; "churning", two threads in churn_hot until the next line
  * spawn	599 threads, about 200 a second, each keeps one block of 1009 bytes (leak_in_thread)
  */
 #include <pthread.h>
@@ -138,7 +138,7 @@ static void run_churn(void)
 		if (pthread_create(&threads[i], NULL, churn_worker, NULL))
 			_exit(3);
 	target_say("churning\n");
-	target_sleep_ms(4000);
+	target_wait();
 	stop = true;
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
