@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/units.h"
 #include "export/columns.h"
 #include "export/source.h"
@@ -210,13 +211,6 @@ static const char *count_format(double count, char cell[CELL_MAX])
 
 	snprintf(cell, CELL_MAX, "%s%s", count <= -0.5 ? "-" : "", units_format_count(size, text));
 	return cell;
-}
-
-static const char *path_base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
 }
 
 static bool ends_with(const char *text, const char *end)

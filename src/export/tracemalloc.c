@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "export/utf8.h"
 #include "profile/profile.h"
 #include "profile/rank.h"
@@ -102,13 +103,6 @@ void tracemalloc_sort(const struct profile *profile, struct ranking *ranking)
 
 /* ---- lines ------------------------------------------------------------------------------------
  */
-
-static const char *path_base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
 
 /* Frame.__str__: "FILE:LINE", with line 0 for groups by file. Native code may lack both. */
 static void frame_print(FILE *out, const struct profile_frame *frame)

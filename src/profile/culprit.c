@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "profile/rank.h"
 #include "profile/view.h"
 
@@ -181,11 +182,11 @@ static bool is_python_dispatcher(const char *function, const char *file)
 	    {"run", "thread.py"}, /* concurrent.futures */
 	    {"_worker", "thread.py"},
 	};
-	const char *dot = strrchr(function, '.'), *slash = strrchr(file, '/');
+	const char *dot = strrchr(function, '.');
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (!strcmp(dot ? dot + 1 : function, known[i].function) &&
-		    !strcmp(slash ? slash + 1 : file, known[i].file))
+		    !strcmp(path_base(file), known[i].file))
 			return true;
 	return false;
 }

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "base/units.h"
 #include "base/vec.h"
 #include "profile/merge.h"
@@ -34,11 +35,9 @@ struct differ {
 /* ---- processes --------------------------------------------------------------------------------
  */
 
-static const char *path_base(const char *path)
+static const char *program_name(const struct profile_process *process)
 {
-	const char *slash = path ? strrchr(path, '/') : NULL;
-
-	return slash ? slash + 1 : path ? path : "";
+	return process->exe ? path_base(process->exe) : "";
 }
 
 static bool same_recording(const struct profile *a, const struct profile *b)
@@ -49,7 +48,7 @@ static bool same_recording(const struct profile *a, const struct profile *b)
 
 static bool same_name(const struct profile_process *a, const struct profile_process *b)
 {
-	return !strncmp(a->comm, b->comm, COMM_MAX) && !strcmp(path_base(a->exe), path_base(b->exe));
+	return !strncmp(a->comm, b->comm, COMM_MAX) && !strcmp(program_name(a), program_name(b));
 }
 
 /* A pid alone is drawn again; an exec keeps both, but the program is another one. */
@@ -262,22 +261,12 @@ static int site_take(struct differ *differ, int side, const struct profile_site 
 			   differ->stack, site->frame_count);
 }
 
-static uint32_t stack_longest(const struct profile *profile)
-{
-	uint32_t longest = 0;
-
-	for (uint32_t i = 0; i < profile->site_count; i++)
-		if (profile->sites[i].frame_count > longest)
-			longest = profile->sites[i].frame_count;
-	return longest;
-}
-
 /* The sites of a side are those from 'first' on in 'both'. */
 static int side_take(struct differ *differ, int side, uint32_t first)
 {
 	const struct profile *profile = differ->sides[side]->profile;
 	_cleanup_free_ int64_t *frames = malloc((profile->frame_count + 1UL) * sizeof(*frames));
-	_cleanup_free_ uint32_t *stack = calloc(stack_longest(profile) + 1UL, sizeof(*stack));
+	_cleanup_free_ uint32_t *stack = calloc(profile_longest_stack(profile) + 1UL, sizeof(*stack));
 
 	if (!frames || !stack)
 		return -ENOMEM;

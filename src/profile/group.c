@@ -177,20 +177,10 @@ static int grouping_add(struct grouping *grouping, uint32_t index)
 			   grouping->count);
 }
 
-static uint32_t stack_longest(const struct profile *profile)
-{
-	uint32_t longest = 1;
-
-	for (uint32_t i = 0; i < profile->site_count; i++)
-		if (profile->sites[i].frame_count > longest)
-			longest = profile->sites[i].frame_count;
-	return longest;
-}
-
 int profile_group(const struct profile *profile, const struct group_options *options,
 		  struct profile *grouped, struct err *err)
 {
-	_cleanup_free_ uint32_t *frames = calloc(stack_longest(profile), sizeof(*frames));
+	_cleanup_free_ uint32_t *frames = calloc(profile_longest_stack(profile) + 1UL, sizeof(*frames));
 	struct merger *merger = merger_new(profile, grouped, MERGE_PLACES);
 	struct grouping grouping = {.profile = profile,
 				    .options = options,

@@ -29,6 +29,16 @@ struct site_totals profile_site_at(const struct profile_site *site, uint32_t sna
 	return low ? site->points[low - 1].totals : (struct site_totals){0};
 }
 
+uint32_t profile_longest_stack(const struct profile *profile)
+{
+	uint32_t longest = 0;
+
+	for (uint32_t i = 0; i < profile->site_count; i++)
+		if (profile->sites[i].frame_count > longest)
+			longest = profile->sites[i].frame_count;
+	return longest;
+}
+
 bool profile_has_python(const struct profile *profile)
 {
 	for (uint32_t i = 0; i < profile->frame_count; i++)

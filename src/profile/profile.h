@@ -163,6 +163,9 @@ void profile_deinit(struct profile *profile);
 /* Totals of a site as of a snapshot (zero before its first point). */
 struct site_totals profile_site_at(const struct profile_site *site, uint32_t snapshot);
 
+/* Frames of the longest stack. */
+uint32_t profile_longest_stack(const struct profile *profile);
+
 /* Is there any Python frame? */
 bool profile_has_python(const struct profile *profile);
 

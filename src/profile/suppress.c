@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "base/vec.h"
 #include "profile/merge.h"
 #include "profile/rank.h"
@@ -213,8 +214,7 @@ static bool is_c_library(const struct profile_frame *frame)
 {
 	static const char *const modules[] = {"libc.so.",   "libc-2.", "ld-linux", "ld-2.",
 					      "ld-musl-",   "libc.musl-", "libdl.so.", "libdl-2."};
-	const char *slash = frame->module ? strrchr(frame->module, '/') : NULL;
-	const char *name = slash ? slash + 1 : frame->module ? frame->module : "";
+	const char *name = frame->module ? path_base(frame->module) : "";
 
 	for (size_t i = 0; !frame->python && i < ARRAY_LEN(modules); i++)
 		if (!strncmp(name, modules[i], strlen(modules[i])))

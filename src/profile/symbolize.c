@@ -26,6 +26,7 @@
 #include "base/abi_types.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "base/table.h"
 #include "base/thread.h"
 #include "base/units.h"
@@ -223,13 +224,6 @@ static void prepare_binary(struct symbolizer *symbolizer, struct binary *binary)
 /* ---- one frame
  * ------------------------------------------------------------------------------------------ */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static struct symbol_line *add_line(struct symbol_result *result, char *function)
 {
 	struct symbol_line *line;
@@ -245,7 +239,7 @@ static char *offset_name(const struct symbol_result *result)
 {
 	char *name;
 
-	if (asprintf(&name, "%s+0x%llx", result->module ? base_name(result->module) : "unknown",
+	if (asprintf(&name, "%s+0x%llx", result->module ? path_base(result->module) : "unknown",
 		     (unsigned long long)result->offset) < 0)
 		return NULL;
 	return name;

@@ -9,19 +9,13 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "profile/filter.h"
 #include "profile/merge.h"
 
 static bool starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-static const char *path_base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 /* Does 'text' begin with one of them? */
@@ -341,21 +335,11 @@ static int processes_merge(const struct profile *profile, struct profile *view)
 	return 0;
 }
 
-static uint32_t stack_longest(const struct profile *profile)
-{
-	uint32_t longest = 0;
-
-	for (uint32_t i = 0; i < profile->site_count; i++)
-		if (profile->sites[i].frame_count > longest)
-			longest = profile->sites[i].frame_count;
-	return longest;
-}
-
 int profile_view(const struct profile *profile, const struct view_options *options,
 		 struct profile *view, struct view_rest *rest, struct err *err)
 {
 	bool alone = options->frames == VIEW_ALL && !options->merge_processes;
-	_cleanup_free_ uint32_t *frames = calloc(stack_longest(profile) + 1UL, sizeof(*frames));
+	_cleanup_free_ uint32_t *frames = calloc(profile_longest_stack(profile) + 1UL, sizeof(*frames));
 	_cleanup_free_ int64_t *ids = calloc(profile->frame_count + 1UL, sizeof(*ids));
 	struct merger *merger = merger_new(profile, view, alone ? MERGE_NOTHING : MERGE_STACKS);
 	struct viewer viewer = {profile, options, view, merger, ids, frames, 0};

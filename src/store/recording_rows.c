@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "base/table.h"
 #include "base/vec.h"
 #include "profile/profile.h"
@@ -502,13 +503,6 @@ static const char *text_format(struct reader *reader, const char *format, ...)
 	va_end(args);
 	reader->no_memory |= !kept;
 	return kept ? kept : "?";
-}
-
-static const char *path_base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
 }
 
 /* "module+0x12" or "0x12": what is known of code without a name. */
