@@ -69,7 +69,6 @@ struct python_walk {
 	__u8 unread;	    /* the chain could not be read to its end */
 	/* of frames: coroutines have theirs elsewhere than functions, and they alternate */
 	struct python_page pages[PYTHON_KEPT_PAGES];
-	struct python_page native_page; /* of frames on the native stack */
 	struct stack_pages stack;
 	__u64 code[2 * PYTHON_CODE_BYTES / sizeof(__u64)]; /* a code object, or a text of one */
 	struct python_segment segments[PYTHON_MAX_FRAMES];
@@ -398,6 +397,26 @@ static __always_inline int python_take(struct python_walk *p, const struct proc 
 	return p->cut;
 }
 
+/*
+ * A shim frame lies on the native stack, of which the native walk needs the same pages. Returns
+ * whether the current frame is one there, which is then taken.
+ */
+static __always_inline bool python_take_shim(struct python_walk *p,
+					     const struct python_layout *layout)
+{
+	__u64 here = p->frame, owner = 0, previous = 0;
+	__u32 offset = layout->frame_owner;
+
+	if (layout->chain != PYTHON_SHIM || here - p->near_sp >= PYTHON_STACK_BYTES ||
+	    stack_word(&p->stack, here + offset / sizeof(owner) * sizeof(owner), &owner) ||
+	    (__u8)(owner >> offset % sizeof(owner) * 8) < PYTHON_OWNER_SHIM ||
+	    stack_word(&p->stack, here + layout->frame_previous, &previous))
+		return false;
+	p->frame = previous;
+	python_end_segment(p, here);
+	return true;
+}
+
 struct python_context {
 	struct python_walk *p;
 	const struct proc *proc;
@@ -413,16 +432,14 @@ static long python_next(__u32 index, struct python_context *context)
 
 	if (!p->frame)
 		return 1;
+	if (python_take_shim(p, layout))
+		return p->cut ? 1 : 0;
 	wk_mask(bytes, 2 * PYTHON_FRAME_BYTES - 1);
 	if (bytes > PYTHON_FRAME_BYTES)
 		return 1;
-	if (p->frame - p->near_sp < PYTHON_STACK_BYTES) {
-		page = &p->native_page;
-	} else {
-		slot = p->frame / PYTHON_PAGE_BYTES;
-		wk_mask(slot, PYTHON_KEPT_PAGES - 1);
-		page = &p->pages[slot];
-	}
+	slot = p->frame / PYTHON_PAGE_BYTES;
+	wk_mask(slot, PYTHON_KEPT_PAGES - 1);
+	page = &p->pages[slot];
 	at = python_load(page, p->frame, bytes);
 	if (p->frame & 7 || at < 0) {
 		p->unread = 1;
@@ -446,7 +463,6 @@ static __always_inline void python_reset(struct python_walk *p, __u64 sp)
 	p->unread = 0;
 	for (int i = 0; i < PYTHON_KEPT_PAGES; i++)
 		p->pages[i].bytes = 0;
-	p->native_page.bytes = 0;
 }
 
 /* Takes the chain of the current thread. 'sp' is its stack pointer. Global: looked at once. */
