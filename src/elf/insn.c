@@ -12,10 +12,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include <Zydis/Zydis.h>
-
 #include "base/abi_types.h"
 #include "base/cleanup.h"
+#include "elf/decode.h"
 
 #define ENTRY_BYTES_MAX 64 /* how far from the entry a probe may stand; bits of a uint64_t */
 #define SP_DELTA_MAX	(255 * 8)
@@ -31,12 +30,6 @@ enum probe_cost {
 	COST_NOP,      /* a multi-byte nop: emulated since 6.16, single-stepped before */
 	COST_STEPPED,
 	COST_REFUSED, /* by some kernel, or harmful there */
-};
-
-struct insn {
-	ZydisDecodedInstruction info;
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	const uint8_t *bytes;
 };
 
 /* What is known before the instruction at 'offset'. */
@@ -56,32 +49,7 @@ struct choice {
 	struct insn insn;
 };
 
-/* ---- decoding -------------------------------------------------------------------------------- */
-
-static bool insn_decode(const uint8_t *code, size_t length, struct insn *insn)
-{
-	ZydisDecoder decoder;
-
-	insn->bytes = code;
-	return ZYAN_SUCCESS(
-		   ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) &&
-	       ZYAN_SUCCESS(
-		   ZydisDecoderDecodeFull(&decoder, code, length, &insn->info, insn->operands));
-}
-
-/* Register number of include/abi.h (DWARF's), -1 for what is no general register. */
-static int general_register(ZydisRegister reg)
-{
-	static const int8_t dwarf[] = {USER_REG_RAX, USER_REG_RCX, USER_REG_RDX, USER_REG_RBX,
-				       USER_REG_RSP, USER_REG_RBP, USER_REG_RSI, USER_REG_RDI};
-	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
-	int number;
-
-	if (ZydisRegisterGetClass(whole) != ZYDIS_REGCLASS_GPR64)
-		return -1;
-	number = ZydisRegisterGetId(whole);
-	return number < 8 ? dwarf[number] : number;
-}
+/* ---- operands -------------------------------------------------------------------------------- */
 
 static bool is_whole_register(const ZydisDecodedOperand *operand)
 {
@@ -310,25 +278,6 @@ static bool stack_growth(const struct insn *insn, int64_t *bytes)
 	}
 }
 
-/* Registers written, as bits. */
-static uint16_t written_registers(const struct insn *insn)
-{
-	uint16_t written = 0;
-
-	for (uint8_t i = 0; i < insn->info.operand_count; i++) {
-		const ZydisDecodedOperand *operand = &insn->operands[i];
-		int reg;
-
-		if (operand->type != ZYDIS_OPERAND_TYPE_REGISTER ||
-		    !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-			continue;
-		reg = general_register(operand->reg.value);
-		if (reg >= 0)
-			written |= 1U << reg;
-	}
-	return written;
-}
-
 static bool move_stack(struct walk *walk, const struct insn *insn)
 {
 	int64_t bytes;
@@ -347,13 +296,13 @@ static void track_registers(struct walk *walk, const struct insn *insn, uint16_t
 		     is_whole_register(&operands[1]);
 
 	if (whole && insn->info.mnemonic == ZYDIS_MNEMONIC_MOV) {
-		copy_register(walk, general_register(operands[0].reg.value),
-			      general_register(operands[1].reg.value));
+		copy_register(walk, insn_register(operands[0].reg.value),
+			      insn_register(operands[1].reg.value));
 		return;
 	}
 	if (whole && insn->info.mnemonic == ZYDIS_MNEMONIC_XCHG) {
-		swap_registers(walk, general_register(operands[0].reg.value),
-			       general_register(operands[1].reg.value));
+		swap_registers(walk, insn_register(operands[0].reg.value),
+			       insn_register(operands[1].reg.value));
 		return;
 	}
 	for (int reg = 0; reg < 16; reg++)
@@ -369,7 +318,7 @@ static bool tests_null_argument(const struct walk *walk, const struct insn *insn
 	return insn->info.mnemonic == ZYDIS_MNEMONIC_TEST && is_whole_register(&operands[0]) &&
 	       is_whole_register(&operands[1]) && operands[0].reg.value == operands[1].reg.value &&
 	       (walk->holders[walk->null_argument] &
-		(1U << general_register(operands[0].reg.value)));
+		(1U << insn_register(operands[0].reg.value)));
 }
 
 static bool writes_zero_flag(const struct insn *insn)
@@ -412,7 +361,7 @@ static bool falls_through(const struct insn *insn)
 /* Step over 'insn'. False: what follows is not reached as we need it. */
 static bool walk_over(struct walk *walk, const struct insn *insn, bool null_may_skip)
 {
-	uint16_t written = written_registers(insn);
+	uint16_t written = insn_written_registers(insn);
 
 	if (!falls_through(insn)) {
 		bool skips_null = null_may_skip && walk->zero_flag_is_null && is_jcc(insn) &&

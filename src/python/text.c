@@ -4,15 +4,15 @@
 
 #include <string.h>
 
-#include <Zydis/Zydis.h>
-
 #include "base/cleanup.h"
+#include "elf/decode.h"
 #include "elf/elf_file.h"
 
 #define FUNCTION_BYTES_MAX 65536
 #define PADDING_BYTES_MAX  256
 #define OPERANDS_BYTES_MAX 256 /* how far down a function operands are looked for */
 #define VISITED_MAX	   128
+#define REGISTERS	   16 /* as insn_register() numbers them */
 
 /* DWARF pointer encodings as both GNU ld and lld write them. */
 #define ENCODING_UDATA4	       0x03
@@ -94,23 +94,6 @@ bool text_function_at(const struct elf_file *elf, uint64_t vaddr, struct addr_ra
 			  relative(table.vaddr, table.entries + (low - 1) * 8), function);
 }
 
-/* ---- decoding -------------------------------------------------------------------------------- */
-
-struct insn {
-	ZydisDecodedInstruction info;
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static bool decode(const uint8_t *code, size_t length, struct insn *insn)
-{
-	ZydisDecoder decoder;
-
-	return ZYAN_SUCCESS(
-		   ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) &&
-	       ZYAN_SUCCESS(
-		   ZydisDecoderDecodeFull(&decoder, code, length, &insn->info, insn->operands));
-}
-
 /* ---- padding --------------------------------------------------------------------------------- */
 
 /*
@@ -140,7 +123,7 @@ static bool is_padding(const uint8_t *code, size_t length)
 	for (size_t at = 0; at < length;) {
 		struct insn insn;
 
-		if (!decode(code + at, length - at, &insn) ||
+		if (!insn_decode(code + at, length - at, &insn) ||
 		    (insn.info.mnemonic != ZYDIS_MNEMONIC_NOP &&
 		     insn.info.mnemonic != ZYDIS_MNEMONIC_INT3))
 			return false;
@@ -253,7 +236,7 @@ static bool function_names(const struct elf_file *elf, const struct visit *visit
 	for (size_t at = 0; code && at < bytes;) {
 		struct insn insn;
 
-		if (!decode(code + at, bytes - at, &insn)) {
+		if (!insn_decode(code + at, bytes - at, &insn)) {
 			at++;
 			continue;
 		}
@@ -284,18 +267,9 @@ bool text_names(const struct elf_file *elf, uint64_t vaddr, const uint64_t *targ
 
 /* Registers whose contents are known on the way down. */
 struct registers {
-	bool known[16];
-	uint64_t values[16];
+	bool known[REGISTERS];
+	uint64_t values[REGISTERS];
 };
-
-static int register_number(ZydisRegister reg)
-{
-	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
-
-	if (ZydisRegisterGetClass(whole) != ZYDIS_REGCLASS_GPR64)
-		return -1;
-	return ZydisRegisterGetId(whole);
-}
 
 static bool effective_address(const struct insn *insn, const ZydisDecodedOperand *operand,
 			      uint64_t address, const struct registers *registers, uint64_t *result)
@@ -309,7 +283,7 @@ static bool effective_address(const struct insn *insn, const ZydisDecodedOperand
 	if (operand->mem.base == ZYDIS_REGISTER_NONE || operand->mem.base == ZYDIS_REGISTER_RIP)
 		return ZYAN_SUCCESS(
 		    ZydisCalcAbsoluteAddress(&insn->info, operand, address, result));
-	base = register_number(operand->mem.base);
+	base = insn_register(operand->mem.base);
 	if (base < 0 || !registers->known[base])
 		return false;
 	*result = registers->values[base] + (uint64_t)operand->mem.disp.value;
@@ -336,7 +310,7 @@ static bool moved_value(const struct insn *insn, uint64_t address,
 		return from->size == 64 &&
 		       effective_address(insn, from, address, registers, &at) &&
 		       reader(context, at, value);
-	reg = register_number(from->reg.value);
+	reg = insn_register(from->reg.value);
 	if (reg < 0 || !registers->known[reg])
 		return false;
 	*value = registers->values[reg];
@@ -348,18 +322,12 @@ static void track(const struct insn *insn, uint64_t address, struct registers *r
 {
 	uint64_t value = 0;
 	bool known = moved_value(insn, address, registers, reader, context, &value);
+	uint16_t written = insn_written_registers(insn); /* by mov and lea: the one moved to */
 
-	for (uint8_t i = 0; i < insn->info.operand_count; i++) {
-		const ZydisDecodedOperand *operand = &insn->operands[i];
-		int reg;
-
-		if (operand->type != ZYDIS_OPERAND_TYPE_REGISTER ||
-		    !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+	for (int reg = 0; reg < REGISTERS; reg++) {
+		if (!(written & (1U << reg)))
 			continue;
-		reg = register_number(operand->reg.value);
-		if (reg < 0)
-			continue;
-		registers->known[reg] = known && i == 0;
+		registers->known[reg] = known;
 		registers->values[reg] = value;
 	}
 }
@@ -393,7 +361,7 @@ size_t text_operands(const struct elf_file *elf, uint64_t vaddr, text_reader *re
 		struct insn insn;
 		uint64_t address;
 
-		if (!decode(code + at, bytes - at, &insn))
+		if (!insn_decode(code + at, bytes - at, &insn))
 			break;
 		for (uint8_t i = 0; i < insn.info.operand_count_visible && count < max; i++)
 			if (insn.info.mnemonic != ZYDIS_MNEMONIC_LEA &&
