@@ -373,6 +373,7 @@ def a_mark_begins_a_window(world):
     equal(column(page, "new, alive")[0], "2.8 MiB")  # 6 x 997 x 499
     page.click("#window-all")
     equal("new, alive" in titles(page), False)
+    equal(column(page, "#")[:2], ["1", "2"])  # the order it had before
 
 
 @test

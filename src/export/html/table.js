@@ -489,7 +489,8 @@ function tableUpdate(rows, figures, passes) {
 	table.rows = rows;
 	table.figures = figures;
 	table.columns = tableColumns();
-	if (!table.columns.some((column) => column.key === table.sort)) table.sort = "rank";
+	if (!table.columns.some((column) => column.key === table.sort))
+		[table.sort, table.down] = ["rank", false];
 	table.shown = [];
 	table.total = 0;
 	rows.forEach((row, index) => {
