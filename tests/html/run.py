@@ -495,6 +495,23 @@ def options_choose_what_is_in_the_file(world):
 
 
 @test
+def a_row_has_the_processes_of_all_its_stacks(world):
+    """Two workers, in each another frame of the interpreter below one line of Python."""
+    path, html = world.file("workers.seep"), world.file("workers.html")
+    recording = recordings.Recording(path, snapshots=31, seconds=60)
+    recording.all_snapshots(processes=2)
+    for number, pid in enumerate((811, 977)):
+        recording.process(number, pid, "worker", python="3.11.2")
+        hidden = recording.frame("hidden%d" % number, internal=True)
+        site = recording.site(number, recordings.PYTHON, [hidden, recording.frame("load", "app.py", 7, python=True)])
+        recording.points(site, [(i, 11 * i, 0, 127) for i in range(1, 31)])
+    recording.close()
+    world.report(path, "--native", "--merge-processes", "-o", html)
+    page = world.fresh(html)
+    equal(page.run("table.rows.map((row) => [row.members.length, processText(row)])"), [[2, "2 processes"]])
+
+
+@test
 def a_difference_has_no_time(world):
     html = world.file("diff.html")
     arguments = [world.seep, "diff", world.recording + "@20s", world.recording + "@40s"]

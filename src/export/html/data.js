@@ -188,8 +188,10 @@ function decodeSites() {
 		at = decodePoints(fields[SITE_POINTS], at);
 		sites[index].members.push(index);
 		sites[index].pids = fields[SITE_PIDS];
-		rows[fields[SITE_ROW]].members.push(index);
-		rows[fields[SITE_ROW]].pids = fields[SITE_PIDS];
+		const row = rows[fields[SITE_ROW]];
+		row.members.push(index);
+		if (fields[SITE_PIDS])
+			row.pids = [...new Set([...(row.pids || []), ...fields[SITE_PIDS]])];
 	});
 	points.start[sites.length] = at;
 	recording.sites = recording.rows = null;

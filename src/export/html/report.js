@@ -159,7 +159,6 @@ function drawVerdict() {
 	);
 }
 
-// What the verdict says is missing, and losses that it does not mention.
 // Frames through which the growth passes; one that is a row of the table already needs no line.
 function culpritLines() {
 	if (recording.culprits.every(([, , count]) => count === 1)) return [];
@@ -191,6 +190,7 @@ function culpritLines() {
 	});
 }
 
+// What the verdict says is missing, and losses that it does not mention.
 function lossLines() {
 	const lines = recording.verdict
 		.filter(([tone]) => tone === "loss")
