@@ -85,9 +85,12 @@ def test_compiler_and_the_processes_it_starts():
     compiler, path = need("g++"), scratch_dir() + "/gxx.seep"
     source = os.path.join(ROOT, "tests/targets/busy.cc")
     result = seep("record", "-c", "%s -O0 -c %s -o /dev/null" % (compiler, source), "--children",
-                  "-i", "500ms", "-o", path)
+                  "-i", "500ms", "-o", path, timeout=500)
     equal(result.returncode, 0, "exit status (%s)" % result.stderr)
     report = Report(path).no_losses()
     names = {process["comm"] for process in report.processes}
     check({"cc1plus", "as"} <= names, "processes %r" % names)
     check_stacks(report, 10007)
+
+
+test_compiler_and_the_processes_it_starts.seconds = 600

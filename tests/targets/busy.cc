@@ -1,28 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * busy.cc - not run: a source that keeps a C++ compiler allocating for a second or two.
+ * busy.cc - not run: a source that makes a C++ compiler allocate from some thousand different stacks.
+ * The ring that takes them out of the kernel has room for all of them, so that none is lost however
+ * long seep waits for a CPU.
  */
-#include <algorithm>
-#include <functional>
-#include <map>
-#include <regex>
-#include <string>
-#include <vector>
+template <int N> struct sum {
+	enum { value = N + sum<N - 1>::value };
+};
 
-std::map<std::string, std::vector<int>> count_words(const std::string &text)
+template <> struct sum<0> {
+	enum { value = 0 };
+};
+
+struct shape {
+	virtual ~shape() {}
+	virtual int area(int scale) const = 0;
+};
+
+template <class Side> struct box : shape {
+	Side side;
+
+	int area(int scale) const override
+	{
+		return scale * static_cast<int>(sizeof(side)) + sum<7>::value;
+	}
+};
+
+int area_or_none(const shape &shape)
 {
-	static const std::regex word("[a-z]+([-'][a-z]+)*", std::regex::icase);
-	std::map<std::string, std::vector<int>> seen;
-
-	for (std::sregex_iterator at(text.begin(), text.end(), word), end; at != end; ++at)
-		seen[at->str()].push_back(static_cast<int>(at->position()));
-	return seen;
+	try {
+		return shape.area(7);
+	} catch (...) {
+		return 0;
+	}
 }
 
-std::function<int(int)> adder(int amount)
+int main()
 {
-	std::vector<std::string> names{ "one", "two", "three" };
+	box<int> one;
+	box<double> other;
+	box<char> third;
 
-	std::sort(names.begin(), names.end());
-	return [amount, names](int value) { return value + amount + static_cast<int>(names.size()); };
+	return area_or_none(one) + area_or_none(other) + area_or_none(third);
 }

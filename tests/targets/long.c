@@ -7,7 +7,7 @@
  * coming	old_stock 401 k x 17; then, until the next line, children one after the other, each:
  *		child_stock 1009 x 31 and exit. "done" after 101 of them
  * stacks	until the next line: new_stack 1 x 103 from a stack never seen before, some 10 k per
- *		second, 100 k at most. "done" after 1009
+ *		second, 30 k at most, for which the kernel's ring has room. "done" after 1009
  * fat		touches 61 MiB, "done"; exits at the next line
  */
 #include <stdint.h>
@@ -17,7 +17,7 @@
 
 #define CHILDREN_DONE 101
 #define STACKS_DONE   1009
-#define STACKS_MAX    100003
+#define STACKS_MAX    30011
 #define FAT_BYTES     (61 << 20)
 
 void old_stock(void);
