@@ -318,10 +318,10 @@ static int create_error(int code, const char *path, struct err *err)
 /* Only a plain file or a symbolic link (itself, not its target) is ever replaced. */
 static int occupied_error(bool overwrite, mode_t mode, const char *path, struct err *err)
 {
+	if (S_ISDIR(mode)) /* with and without -f */
+		return create_error(EISDIR, path, err);
 	if (!overwrite)
 		return create_error(EEXIST, path, err);
-	if (S_ISDIR(mode))
-		return create_error(EISDIR, path, err);
 	return err_set(err, EINVAL,
 		       "cannot replace '%s': it is a device, pipe or socket, not a plain file", path);
 }

@@ -171,6 +171,7 @@ static void impossible_places_are_refused(void **state)
 {
 	assert_create_refused("/nowhere/at/all.seep", false, ENOENT, "No such file or directory");
 	assert_create_refused(test_folder(), true, EISDIR, "Is a directory");
+	assert_create_refused(test_folder(), false, EISDIR, "Is a directory");
 }
 
 static void only_a_plain_file_is_replaced(void **state)
