@@ -28,7 +28,7 @@ static void help_print(FILE *out)
 	    "exit status: %d done; %d something failed; %d wrong command line; %d no such "
 	    "process,\n"
 	    "or not one that can be watched; %d no permission, or the kernel lacks a feature;\n"
-	    "%d the recording is missing, damaged or cannot be written\n",
+	    "%d the recording is missing, damaged, already there, or cannot be written\n",
 	    EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NO_TARGET, EXIT_NO_PERMISSION, EXIT_BAD_FILE);
 }
 
