@@ -118,12 +118,13 @@ static void labels_free(struct labels *labels)
 
 static int process_print(FILE *out, const struct profile_process *process)
 {
-	_cleanup_free_ char *comm = utf8_clean(process->comm, 0);
+	_cleanup_free_ char *label = process_label(process);
+	_cleanup_free_ char *clean = label ? utf8_clean(label, 0) : NULL;
 
-	if (!comm)
+	if (!clean)
 		return -ENOMEM;
-	label_escape(comm);
-	fprintf(out, "%s (pid %d);", comm, (int)process->pid);
+	label_escape(clean);
+	fprintf(out, "%s;", clean);
 	return 0;
 }
 

@@ -81,15 +81,6 @@ static ssize_t frame_number(struct stacks *stacks, uint32_t index)
 			 });
 }
 
-char *process_label(const struct profile_process *process)
-{
-	char *label = NULL;
-
-	if (!process->pid)
-		return strdup(process->comm[0] ? process->comm : "several processes");
-	return asprintf(&label, "%s (pid %d)", process->comm, (int)process->pid) < 0 ? NULL : label;
-}
-
 static ssize_t process_number(struct stacks *stacks, uint32_t index)
 {
 	_cleanup_free_ char *label = process_label(&stacks->profile->processes[index]);

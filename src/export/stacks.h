@@ -16,7 +16,6 @@
 #include "export/texts.h"
 
 struct profile;
-struct profile_process;
 struct profile_site;
 struct table;
 
@@ -55,9 +54,5 @@ ssize_t stacks_name(struct stacks *stacks, const char *name);
 
 /* A text of a frame: name, file or module. */
 const char *stacks_text(const struct stacks *stacks, uint32_t text);
-
-/* "COMM (pid N)"; of merged processes the name alone, "several processes" where they have several.
- * On the heap; NULL when memory is out. */
-char *process_label(const struct profile_process *process);
 
 #endif

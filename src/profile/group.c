@@ -3,7 +3,6 @@
 #include "profile/group.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -79,13 +78,11 @@ static int grouping_take(struct grouping *grouping, struct profile_frame frame)
 
 static int grouping_take_process(struct grouping *grouping, const struct profile_site *site)
 {
-	const struct profile_process *process = &grouping->profile->processes[site->process];
+	_cleanup_free_ char *name = process_label(&grouping->profile->processes[site->process]);
 	struct profile_frame frame = {0};
-	char name[COMM_MAX + 32];
 	int64_t id;
 
-	snprintf(name, sizeof(name), "%.*s (pid %d)", COMM_MAX, process->comm, (int)process->pid);
-	frame.function = arena_intern(grouping->grouped->arena, name);
+	frame.function = name ? arena_intern(grouping->grouped->arena, name) : NULL;
 	if (!frame.function)
 		return -ENOMEM;
 	id = merger_frame(grouping->merger, &frame, &frame);

@@ -12,7 +12,7 @@
  *	module		site_leaf_frame(): the library of native code, the file of Python's
  *	traceback	the lines of the most recent Python frames; in stacks without, of all
  *			from the naming one on
- *	process		"COMM (pid N)"
+ *	process		"COMM (pid N)", of merged ones the name alone
  *	culprit		the deepest culprit (culprit.h) that the stack passes through, "[elsewhere]"
  *			without; that is judged by the verdicts of its sites, too (rank.h)
  */

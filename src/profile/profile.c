@@ -2,6 +2,7 @@
 /* profile.c - see profile.h */
 #include "profile/profile.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -27,6 +28,15 @@ struct site_totals profile_site_at(const struct profile_site *site, uint32_t sna
 			high = middle;
 	}
 	return low ? site->points[low - 1].totals : (struct site_totals){0};
+}
+
+char *process_label(const struct profile_process *process)
+{
+	char *label = NULL;
+
+	if (!process->pid)
+		return strdup(process->comm[0] ? process->comm : "several processes");
+	return asprintf(&label, "%s (pid %d)", process->comm, (int)process->pid) < 0 ? NULL : label;
 }
 
 uint32_t profile_longest_stack(const struct profile *profile)

@@ -163,6 +163,10 @@ void profile_deinit(struct profile *profile);
 /* Totals of a site as of a snapshot (zero before its first point). */
 struct site_totals profile_site_at(const struct profile_site *site, uint32_t snapshot);
 
+/* "COMM (pid N)"; of merged processes the name alone, "several processes" where they have several.
+ * On the heap; NULL when memory is out. */
+char *process_label(const struct profile_process *process);
+
 /* Frames of the longest stack. */
 uint32_t profile_longest_stack(const struct profile *profile);
 

@@ -632,6 +632,34 @@ static void differences_look_as_they_did(void **state)
 	profile_deinit(&pair.a);
 }
 
+static void merged_processes_have_no_pid(void **state)
+{
+	const struct worker before[] = {{11, 5, "worker", "/usr/bin/python3.11", 101},
+					{13, 5, "worker", "/usr/bin/python3.11", 103}};
+	const struct worker after[] = {{17, 9, "worker", "/usr/bin/python3.11", 211},
+				       {29, 2, "cron", "/usr/sbin/cron", 5}};
+	const struct group_options by = {.by = GROUP_PROCESS};
+	_cleanup_free_ char *folded = NULL;
+	struct profile grouped;
+	struct pair pair;
+
+	workers_write(test_path("before.seep"), "alder", before, 2);
+	workers_write(test_path("after.seep"), "alder", after, 2);
+	test_load(test_path("before.seep"), &pair.a);
+	test_load(test_path("after.seep"), &pair.b);
+	pair_diff(&pair, "end", "end");
+	folded = render(&pair.diff, (struct look){.folded = true});
+	assert_non_null(strstr(folded, "worker;remember (src/leaky.c:17) 12444 12871\n"));
+	assert_non_null(strstr(folded, "cron (pid 29);remember (src/leaky.c:17) 0 305\n"));
+	assert_int_equal(profile_group(&pair.diff, &by, &grouped, NULL), 0);
+	assert_int_equal(grouped.frame_count, 2);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_true(!strcmp(grouped.frames[i].function, "worker") ||
+			    !strcmp(grouped.frames[i].function, "cron (pid 29)"));
+	profile_deinit(&grouped);
+	pair_free(&pair);
+}
+
 /* Names of all kinds on both sides, through every format: nothing breaks a line, nothing is lost. */
 static void hostile_names_survive(void **state)
 {
@@ -675,6 +703,7 @@ int main(void)
 	    cmocka_unit_test(code_in_no_file_is_one_across_recordings),
 	    cmocka_unit_test(nothing_against_nothing_is_nothing),
 	    cmocka_unit_test(differences_look_as_they_did),
+	    cmocka_unit_test(merged_processes_have_no_pid),
 	    cmocka_unit_test(hostile_names_survive),
 	};
 
