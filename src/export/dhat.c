@@ -167,16 +167,8 @@ static struct site_values point_values(const struct point *point)
 {
 	struct site_values sum = {0};
 
-	for (size_t i = 0; i < point->count; i++) {
-		const struct site_values values = site_values(point->sites[i]);
-
-		sum.growth_bytes += values.growth_bytes;
-		sum.growth_blocks += values.growth_blocks;
-		sum.live_bytes += values.live_bytes;
-		sum.live_blocks += values.live_blocks;
-		sum.alloc_bytes += values.alloc_bytes;
-		sum.alloc_blocks += values.alloc_blocks;
-	}
+	for (size_t i = 0; i < point->count; i++)
+		site_values_add(&sum, point->sites[i]);
 	return sum;
 }
 

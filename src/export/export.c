@@ -19,6 +19,18 @@ struct site_values site_values(const struct ranked_site *ranked)
 	};
 }
 
+void site_values_add(struct site_values *sum, const struct ranked_site *ranked)
+{
+	const struct site_values values = site_values(ranked);
+
+	sum->growth_bytes += values.growth_bytes;
+	sum->growth_blocks += values.growth_blocks;
+	sum->live_bytes += values.live_bytes;
+	sum->live_blocks += values.live_blocks;
+	sum->alloc_bytes += values.alloc_bytes;
+	sum->alloc_blocks += values.alloc_blocks;
+}
+
 size_t export_count(const struct export_input *input)
 {
 	return input->ranking->count < input->limit ? input->ranking->count : input->limit;

@@ -35,6 +35,7 @@ struct site_values {
 	long long alloc_bytes, alloc_blocks;
 };
 struct site_values site_values(const struct ranked_site *ranked);
+void site_values_add(struct site_values *sum, const struct ranked_site *ranked);
 
 /* Sites that are to be written. */
 size_t export_count(const struct export_input *input);

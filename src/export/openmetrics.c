@@ -84,29 +84,18 @@ static int rss_read(struct metrics *metrics, const struct memory_growth *growth)
 	return 0;
 }
 
-static void values_add(struct site_values *sum, const struct site_values *values)
-{
-	sum->growth_bytes += values->growth_bytes;
-	sum->growth_blocks += values->growth_blocks;
-	sum->live_bytes += values->live_bytes;
-	sum->live_blocks += values->live_blocks;
-	sum->alloc_bytes += values->alloc_bytes;
-	sum->alloc_blocks += values->alloc_blocks;
-}
-
 static int sites_read(struct metrics *metrics)
 {
 	const struct ranking *ranking = metrics->input->ranking;
 
 	for (size_t i = 0; i < ranking->count; i++) {
 		const struct ranked_site *ranked = &ranking->items[i];
-		const struct site_values values = site_values(ranked);
 		struct series *series =
 		    series_of(metrics, &metrics->input->profile->processes[ranked->site->process]);
 
 		if (!series)
 			return -ENOMEM;
-		values_add(&series->classes[ranked->site->alloc_class], &values);
+		site_values_add(&series->classes[ranked->site->alloc_class], ranked);
 		metrics->verdicts[ranked->verdict]++;
 	}
 	return 0;
