@@ -486,6 +486,10 @@ wk_global int python_collect(struct python_walk *p, const struct proc *proc, __u
 	else if (p->cframe)
 		p->frame = python_cframe_word(p, layout->cframe_frame);
 	wk_loop(PYTHON_STEPS_MAX, python_next, &context);
+	/* after Py_Finalize() the slot leads to memory that was given back: nothing is missing there */
+	if (p->unread && !p->count &&
+	    python_read_word(state + layout->tstate_thread_id) != wk_thread_pointer())
+		p->unread = 0;
 	if (p->segment_count)
 		p->anchor = p->segments[0].anchor;
 	return 0;

@@ -622,8 +622,15 @@ static void unreadable_frames_end_the_chain(void **state)
 	walk();
 	assert_true(walker.python.unread);
 	*heap_word(TSTATE + TSTATE_FRAME) = 0x1000;
+	*heap_word(TSTATE + TSTATE_THREAD) = THREAD;
 	walk();
 	assert_int_equal(walker.record.python_count, 0);
+	assert_true(walker.python.unread);
+	*heap_word(TSTATE + TSTATE_THREAD) = 0x4141414141414141; /* what was a thread state */
+	walk();
+	assert_false(walker.python.unread);
+	*heap_word(TSTATE + TSTATE_THREAD) = THREAD;
+	walk();
 	assert_true(walker.python.unread);
 	proc.python.chain = PYTHON_NONE; /* the walker serves other processes as well */
 	walk();
