@@ -393,16 +393,11 @@ static double blocks_that_grow(const struct ranking *ranking)
 	return blocks;
 }
 
-/*
- * A cache that was full before the recording looks like a leak until it has exchanged its contents
- * once: the new blocks are seen, the old ones that they replace are not. Two things betray it: RSS
- * does not follow, and about as many unknown blocks are freed. In sampled recordings most frees
- * are of unknown blocks: they say nothing.
- */
-static bool is_exchange(const struct reading *reading)
+/* Did RSS stay behind a live heap that grew by 'least_bytes' at least? Where it was not read,
+ * nobody can say. */
+static bool rss_stayed_behind(const struct reading *reading, double least_bytes)
 {
-	double live = 0, rss = 0, blocks = blocks_that_grow(reading->ranking);
-	double unmatched = reading->profile->unmatched_frees;
+	double live = 0, rss = 0;
 
 	for (uint32_t i = 0; i < reading->profile->process_count; i++) {
 		const struct memory_growth *growth = &reading->growth[i];
@@ -414,9 +409,29 @@ static bool is_exchange(const struct reading *reading)
 		live += growth->live_growth;
 		rss += growth->end_rss - growth->start_rss;
 	}
-	return reading->profile->sample_bytes <= 1 && live >= EXCHANGE_BYTES &&
-	       rss < EXCHANGE_SHARE * live && blocks > 0 && unmatched >= EXCHANGE_FEWEST * blocks &&
-	       unmatched <= EXCHANGE_MOST * blocks;
+	return live >= least_bytes && rss < EXCHANGE_SHARE * live;
+}
+
+/* Were so many older blocks freed that those which seem to grow may just have taken their place? In
+ * sampled recordings most frees are of unknown blocks: they say nothing. */
+static bool older_made_room(const struct reading *reading)
+{
+	double blocks = blocks_that_grow(reading->ranking);
+
+	return reading->profile->sample_bytes <= 1 && blocks > 0 &&
+	       reading->profile->unmatched_frees >= EXCHANGE_FEWEST * blocks;
+}
+
+/*
+ * A cache that was full before the recording looks like a leak until it has exchanged its contents
+ * once: the new blocks are seen, the old ones that they replace are not. Two things betray it: RSS
+ * does not follow, and about as many unknown blocks are freed.
+ */
+static bool is_exchange(const struct reading *reading)
+{
+	return older_made_room(reading) && rss_stayed_behind(reading, EXCHANGE_BYTES) &&
+	       reading->profile->unmatched_frees <=
+		   EXCHANGE_MOST * blocks_that_grow(reading->ranking);
 }
 
 static int add_exchange(struct verdict *verdict, const struct reading *reading)
@@ -524,6 +539,8 @@ static int add_unmatched(struct verdict *verdict, const struct reading *reading)
 	say(&line, " freed that %s older than the recording", is);
 	if (profile->sample_bytes > 1)
 		say(&line, " or %s not sampled", profile->unmatched_frees == 1 ? "was" : "were");
+	else if (older_made_room(reading) && rss_stayed_behind(reading, 0))
+		say(&line, ": new ones in their place look like growth, record longer to tell");
 	return finish(verdict, TONE_NOTE, &line);
 }
 
