@@ -4,7 +4,7 @@
  *
  * build: $CC -o $OUT/ledger $SRC
  *
- * million	hold_many 1000003 x 17, then leak_late 10007 x 9973
+ * million	hold_many 1000003 x 17, then, over twice the time, leak_late 10007 x 9973
  * flood	hold_many 30011 x 17, then after_flood 1009 x 101 freed at once
  * settle	take_early 1009 x 103, "done"; on the next line give_back frees 499 of them and
  *		take_late 211 x 307, "done"
@@ -15,7 +15,7 @@
 #define HELD_BLOCKS 10007
 
 void hold_many(long blocks);
-void leak_late(void);
+void leak_late(long long pause_ns);
 void after_flood(void);
 void hold_old(void);
 void drop_old(void);
@@ -35,12 +35,15 @@ NOIPA void hold_many(long blocks)
 	}
 }
 
-NOIPA void leak_late(void)
+NOIPA void leak_late(long long pause_ns)
 {
+	struct timespec pause = {pause_ns / 1000000000, pause_ns % 1000000000};
+
 	for (int i = 0; i < 10007; i++) {
 		char *block = malloc(9973);
 
 		HOLD(block);
+		nanosleep(&pause, NULL);
 	}
 }
 
@@ -109,8 +112,10 @@ int main(int argc, char **argv)
 		hold_old();
 	target_ready();
 	if (!strcmp(scenario, "million")) {
+		long long begin_ns = target_now_ns();
+
 		hold_many(1000003);
-		leak_late();
+		leak_late((target_now_ns() - begin_ns) * 2 / 10007);
 	} else if (!strcmp(scenario, "flood")) {
 		hold_many(30011);
 		after_flood();
