@@ -75,6 +75,19 @@ int elf_file_from_memory(struct elf_file *elf, const void *data, size_t size, st
 	return 0;
 }
 
+/*
+ * A shared mapping: into private ones the kernel writes the breakpoints of every uprobe that is not
+ * limited to some process (valid_vma() in kernel/events/uprobes.c, Linux 6.1 to 6.18), and they
+ * would be taken for code. Where a file system has no shared mappings (FUSE), a private one is better
+ * than none.
+ */
+static void *map_file(int fd, size_t size)
+{
+	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+	return data != MAP_FAILED ? data : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+}
+
 int elf_file_open_fd(struct elf_file *elf, int fd, const char *name, struct err *err)
 {
 	struct stat status;
@@ -85,7 +98,7 @@ int elf_file_open_fd(struct elf_file *elf, int fd, const char *name, struct err 
 		return err_set(err, errno, "cannot read '%s': %m", name);
 	if (!S_ISREG(status.st_mode) || !status.st_size)
 		return err_set(err, ENOEXEC, "'%s': not an ELF file", name);
-	data = mmap(NULL, status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	data = map_file(fd, status.st_size);
 	if (data == MAP_FAILED)
 		return err_set(err, errno, "cannot map '%s': %m", name);
 	result = elf_file_from_memory(elf, data, status.st_size, err);

@@ -164,6 +164,39 @@ def test_preloaded_mimalloc():
     preloaded("libmimalloc.so.2")
 
 
+class EverybodysProbe:
+    """A uprobe of somebody else's, for all processes, at the malloc of a library."""
+    TRACING = "/sys/kernel/tracing/"
+
+    def __init__(self, library):
+        if not os.path.exists(self.TRACING + "uprobe_events"):
+            run(["mount", "-t", "tracefs", "none", self.TRACING])
+        need(self.TRACING + "uprobe_events", "no tracefs with uprobes")
+        symbols = run(["nm", "-D", "--defined-only", library]).stdout
+        malloc = re.search(r"^([0-9a-f]+) T malloc(@|$)", symbols, re.MULTILINE)
+        self.name = "seep%d/malloc" % os.getpid()
+        self.write("uprobe_events", "p:%s %s:0x%s" % (self.name, library, malloc.group(1)))
+        on_cleanup(self.write, "uprobe_events", "-:" + self.name)
+        self.write("events/%s/enable" % self.name, "1")
+        on_cleanup(self.write, "events/%s/enable" % self.name, "0")
+
+    def write(self, name, line):
+        file = os.open(self.TRACING + name, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(file, line.encode() + b"\n")
+        finally:
+            os.close(file)
+
+
+def test_breakpoints_of_others_are_not_taken_for_code():
+    own = scratch_dir()
+    shutil.copy(need(LIBRARIES + "libc.so.6"), own)
+    EverybodysProbe(own + "/libc.so.6")
+    report = measure(Target("sites", "tick", env={"LD_LIBRARY_PATH": own})).no_losses()
+    check_tick(report)
+    equal(direct_callers(report.sites("tick")), {"leaf_alloc"}, "direct callers")
+
+
 def test_preloaded_unknown_allocator_that_begins_with_endbr64():
     path = target_path("libbump.so")
     report = measure(Target("sites", "tick", env={"LD_PRELOAD": path})).no_losses()

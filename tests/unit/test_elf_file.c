@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <cmocka.h>
 
@@ -239,6 +240,34 @@ static void damaged_files_do_no_harm(void **state)
 	use_with_random_bytes("stripped", 3001);
 }
 
+/* "r--s" or "r--p", as /proc/self/maps has it. */
+static void mapping_kind(const void *at, char kind[5])
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long begin, end;
+	char line[512];
+
+	assert_non_null(maps);
+	kind[0] = '\0';
+	while (fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx %4s", &begin, &end, kind) == 3 &&
+		    begin <= (uintptr_t)at && (uintptr_t)at < end)
+			break;
+	fclose(maps);
+}
+
+/* Breakpoints are written into private mappings, of any process. */
+static void files_are_mapped_where_the_kernel_puts_no_breakpoints(void **state)
+{
+	struct elf_file elf;
+	char kind[5];
+
+	assert_int_equal(elf_file_open(&elf, in_scratch("p"), NULL), 0);
+	mapping_kind(elf.data, kind);
+	assert_string_equal(kind, "r--s");
+	elf_file_close(&elf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +275,7 @@ int main(void)
 	    cmocka_unit_test(build_id_may_be_short_or_absent),
 	    cmocka_unit_test(refused_files_say_why),
 	    cmocka_unit_test(offsets_and_addresses_agree_with_program_headers),
+	    cmocka_unit_test(files_are_mapped_where_the_kernel_puts_no_breakpoints),
 	    cmocka_unit_test(a_copy_holds_the_naming_parts_and_no_code),
 	    cmocka_unit_test(a_copy_survives_truncation_of_the_file),
 	    cmocka_unit_test(a_fifo_or_folder_is_refused_without_waiting),
