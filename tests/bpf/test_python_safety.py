@@ -115,7 +115,7 @@ def test_attaching_and_detaching_again_and_again():
         service.end()
 
 
-test_attaching_and_detaching_again_and_again.seconds = 3600 if LONG else 600
+test_attaching_and_detaching_again_and_again.seconds = 7200 if LONG else 600
 
 
 def test_seep_killed_at_random_moments():
