@@ -677,7 +677,7 @@ static __always_inline void record_block(struct pt_regs *ctx, const struct call 
 		site_allocated(site, &block);
 }
 
-static __always_inline int return_from_call(struct pt_regs *ctx)
+static __always_inline void return_from_call(struct pt_regs *ctx)
 {
 	struct thread *thread = current_thread(0);
 	struct proc *proc;
@@ -685,25 +685,24 @@ static __always_inline int return_from_call(struct pt_regs *ctx)
 	__u64 addr;
 
 	if (!thread)
-		return 0;
+		return;
 	COUNT(return_hits);
 	if (!thread->depth)
-		return 0;
+		return;
 	call = call_pop(thread, ctx->sp - 8);
 	proc = call ? current_proc() : NULL;
 	if (!proc)
-		return 0;
+		return;
 	addr = resulting_address(ctx, call);
 	if (call->has_old && settle_old_block(call, proc, addr))
-		return 0;
+		return;
 	if (!addr) {
 		if (call->size_bytes)
 			COUNT(failed_allocs);
-		return 0;
+		return;
 	}
 	if (call->sampled && !settling)
 		record_block(ctx, call, proc, addr);
-	return 0;
 }
 
 NO_PROGRAMS(call_enter_none);
@@ -711,8 +710,11 @@ NO_PROGRAMS(call_enter_none);
 SEC("uprobe")
 int call_enter(struct pt_regs *ctx)
 {
+	__u64 begin_ns = run_begins();
+
 	STAY_ON_TASK_STACK(ctx, call_enter_none);
 	enter_call(ctx, bpf_get_attach_cookie(ctx));
+	run_ends(TIMED_CALL, begin_ns);
 	return 0;
 }
 
@@ -721,8 +723,12 @@ NO_PROGRAMS(call_return_none);
 SEC("uretprobe")
 int call_return(struct pt_regs *ctx)
 {
+	__u64 begin_ns = run_begins();
+
 	STAY_ON_TASK_STACK(ctx, call_return_none);
-	return return_from_call(ctx);
+	return_from_call(ctx);
+	run_ends(TIMED_CALL, begin_ns);
+	return 0;
 }
 
 NO_PROGRAMS(call_session_none);
@@ -730,10 +736,16 @@ NO_PROGRAMS(call_session_none);
 SEC("uprobe")
 int call_session(struct pt_regs *ctx)
 {
+	__u64 begin_ns = run_begins();
+	int skip_return = 0;
+
 	STAY_ON_TASK_STACK(ctx, call_session_none);
 	if (session_returns(ctx))
-		return return_from_call(ctx);
-	return enter_call(ctx, bpf_get_attach_cookie(ctx));
+		return_from_call(ctx);
+	else
+		skip_return = enter_call(ctx, bpf_get_attach_cookie(ctx));
+	run_ends(TIMED_CALL, begin_ns);
+	return skip_return;
 }
 
 /* What malloc does, or the library it is in, is the allocator's business. */
@@ -778,24 +790,20 @@ static __always_inline bool was_handed_on(__u64 addr)
 	       thread->calls[top].old_addr == addr;
 }
 
-NO_PROGRAMS(free_enter_none);
-
-SEC("uprobe")
-int free_enter(struct pt_regs *ctx)
+static __always_inline void enter_free(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
 	struct block_key key = { .addr = first_argument(ctx, cookie) };
 	struct block block = {};
 	struct proc *proc;
 
-	STAY_ON_TASK_STACK(ctx, free_enter_none);
 	if (!key.addr || is_foreign(&proc, true))
-		return 0;
+		return;
 	COUNT(free_hits);
 	if (cookie & COOKIE_STEPPED)
 		COUNT(stepped_hits);
 	if (count_only)
-		return 0;
+		return;
 	key.generation = proc->generation;
 	if (proc->python.chain != PYTHON_NONE)
 		python_forget_code(proc, key.addr + (proc->python.debug_extra_bytes ? DEBUG_HEAD_BYTES : 0));
@@ -803,16 +811,28 @@ int free_enter(struct pt_regs *ctx)
 		site_freed(&block, key.generation);
 		if (COOKIE_CLASS(cookie) == CLASS_PYTHON && block.size_bytes > PYMALLOC_MAX_BYTES - 64)
 			hand_on(key.addr);
-		return 0;
+		return;
 	}
 	/* nearly all, when sampling: what follows is about counting those that should be listed */
 	if (sampling_interval() != 1 || was_handed_on(key.addr))
-		return 0;
+		return;
 	/* glibc frees a thread's cache by itself when it ends */
 	if (!called_by_allocator(proc, ctx->sp + 8 * COOKIE_SP_DELTA(cookie)))
 		count_unmatched();
 	if (COOKIE_CLASS(cookie) == CLASS_PYTHON)
 		hand_on(key.addr);
+}
+
+NO_PROGRAMS(free_enter_none);
+
+SEC("uprobe")
+int free_enter(struct pt_regs *ctx)
+{
+	__u64 begin_ns = run_begins();
+
+	STAY_ON_TASK_STACK(ctx, free_enter_none);
+	enter_free(ctx);
+	run_ends(TIMED_FREE, begin_ns);
 	return 0;
 }
 
@@ -963,7 +983,7 @@ static __always_inline int settle_region(struct region_record *record, const str
 	       !(call->extra >> 32 & MAP_FIXED);
 }
 
-static __always_inline int return_from_region(struct pt_regs *ctx)
+static __always_inline void return_from_region(struct pt_regs *ctx)
 {
 	struct thread *thread = current_thread(0);
 	struct region_record record = {};
@@ -973,23 +993,22 @@ static __always_inline int return_from_region(struct pt_regs *ctx)
 	struct call *call;
 
 	if (!thread || !thread->depth)
-		return 0;
+		return;
 	call = call_pop(thread, ctx->sp - 8);
 	proc = call ? current_proc() : NULL;
 	if (!proc || region_result(ctx, call, &record))
-		return 0;
+		return;
 	if (settling && settle_region(&record, call))
-		return 0;
+		return;
 	if (record.op == REGION_MAP || record.op == REGION_MOVE) {
 		scratch = scratch_claim();
 		if (!scratch)
-			return 0;
+			return;
 		site_of_caller(ctx, scratch, proc, CLASS_MMAP, &key);
 		scratch_release(scratch);
 	}
 	record.stack_hash = key.stack_hash;
 	send_region(proc, &record);
-	return 0;
 }
 
 NO_PROGRAMS(region_enter_none);
@@ -997,8 +1016,11 @@ NO_PROGRAMS(region_enter_none);
 SEC("uprobe")
 int region_enter(struct pt_regs *ctx)
 {
+	__u64 begin_ns = run_begins();
+
 	STAY_ON_TASK_STACK(ctx, region_enter_none);
 	enter_region(ctx, bpf_get_attach_cookie(ctx));
+	run_ends(TIMED_MAP, begin_ns);
 	return 0;
 }
 
@@ -1007,8 +1029,12 @@ NO_PROGRAMS(region_return_none);
 SEC("uretprobe")
 int region_return(struct pt_regs *ctx)
 {
+	__u64 begin_ns = run_begins();
+
 	STAY_ON_TASK_STACK(ctx, region_return_none);
-	return return_from_region(ctx);
+	return_from_region(ctx);
+	run_ends(TIMED_MAP, begin_ns);
+	return 0;
 }
 
 NO_PROGRAMS(region_session_none);
@@ -1016,10 +1042,16 @@ NO_PROGRAMS(region_session_none);
 SEC("uprobe")
 int region_session(struct pt_regs *ctx)
 {
+	__u64 begin_ns = run_begins();
+	int skip_return = 0;
+
 	STAY_ON_TASK_STACK(ctx, region_session_none);
 	if (session_returns(ctx))
-		return return_from_region(ctx);
-	return enter_region(ctx, bpf_get_attach_cookie(ctx));
+		return_from_region(ctx);
+	else
+		skip_return = enter_region(ctx, bpf_get_attach_cookie(ctx));
+	run_ends(TIMED_MAP, begin_ns);
+	return skip_return;
 }
 
 /* ---- libraries ------------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* loss.bpf.h - counting what happened and what got lost, per CPU. */
+/* loss.bpf.h - counting what happened, how long it took and what got lost, per CPU. */
 #ifndef SEEP_LOSS_BPF_H
 #define SEEP_LOSS_BPF_H
 
@@ -21,6 +21,23 @@ static __always_inline struct counters *counters_here(void)
 			counters_->member++;                                                       \
 	} while (0)
 #define LOSE(reason) COUNT(losses[LOSS_##reason])
+
+/* What run_ends() wants to know: when the run began, 0 while nobody asks. (The kernel would measure as
+ * well, bpf_enable_stats(), but patches its own code for that, each time it begins and ends.) */
+static __always_inline __u64 run_begins(void)
+{
+	return *(volatile __u32 *)&timing ? bpf_ktime_get_ns() : 0;
+}
+
+static __always_inline void run_ends(enum timed_kind kind, __u64 begin_ns)
+{
+	struct counters *counters = begin_ns ? counters_here() : NULL;
+
+	if (!counters)
+		return;
+	counters->timed[kind].count++;
+	counters->timed[kind].time_ns += bpf_ktime_get_ns() - begin_ns;
+}
 
 /*
  * Tell user space about a process; with 'stop' it gets a SIGSTOP. The signal comes before the record

@@ -30,6 +30,8 @@ __u32 tier_count = 0;
 __u32 tier_current = 0;
 /* Bit for each table that a block was ever put in: the others need not be searched. */
 __u32 tiers_used = 1;
+/* 1: each run is timed, for as long as user space wants to know. */
+__u32 timing = 0;
 /* Probes only count, as 'seep doctor' measures a process' allocation rate. */
 __u32 count_only = 0;
 /* 1: programs started by us may be stopped until their probes are in place (PROC_STOP_AT_START). */

@@ -406,6 +406,17 @@ enum loss_reason {
 
 /* ---- counters, one copy per CPU --------------------------------------------------------------- */
 
+/* Programs whose runs are timed in one. */
+enum timed_kind {
+	TIMED_CALL, /* both halves of allocating functions, each a run */
+	TIMED_FREE,
+	TIMED_MAP,
+	TIMED_KINDS,
+};
+struct timed_runs {
+	__u64 count, time_ns;
+};
+
 struct counters {
 	__u64 losses[LOSS_REASON_COUNT];
 	__u64 walk_ends[WALK_END_SLOTS]; /* of every walk, by enum walk_end */
@@ -425,6 +436,7 @@ struct counters {
 	__u64 python_frames;
 	__u64 python_segments; /* runs of Python frames that one native frame executes */
 	__u64 ring_retries; /* stacks that the ring had no room for; sent again later */
+	struct timed_runs timed[TIMED_KINDS]; /* of runs that began while 'timing' */
 };
 
 /* ---- probe cookies: what a probe point needs to know, packed in 64 bits ----------------------- */

@@ -323,7 +323,6 @@ static int examine(const struct doctor_opts *opts, struct err *err)
 		status = examine_target(&session, &overhead, opts->pids.items[i],
 					opts->no_redirect, err);
 	}
-	overhead_deinit(&overhead);
 	session_close(&session);
 	return status;
 }

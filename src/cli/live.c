@@ -23,8 +23,7 @@
 
 #define TICK_NS		   (100 * NS_PER_MS)
 #define REFRESH_NS	   NS_PER_S /* between looks at /proc/PID/maps */
-#define FIRST_WINDOW_GAP   20	   /* ticks between two in which the kernel times our programs ... */
-#define LAST_WINDOW_GAP	   300	   /* ... from there it doubles, up to this */
+#define WINDOW_TICKS	   20	    /* in every 20th tick our programs are timed */
 #define FIRST_SHIFT	   16	    /* from exact, sampling begins at 64 KiB */
 #define SHIFT_STEP	   2
 #define SAMPLE_BYTES_MAX   (1ULL << 27)	    /* beyond that nothing is left to save (sample.bpf.h) */
@@ -287,8 +286,6 @@ static void raise_sampling(struct live *live)
 				    FIRST_SHIFT :
 				    live->sample_shift + SHIFT_STEP;
 	session_set_sample_shift(&live->session, live->sample_shift);
-	live->next_window_tick = live->ticks; /* a hit costs less now */
-	live->window_gap_ticks = 0;
 	interval = live->options.sample_bytes << live->sample_shift;
 	recorder_event(live->recorder, "sampling",
 		       "slowdown %s was above --max-overhead %g %%: from here on one sample every "
@@ -428,26 +425,13 @@ static void refresh_targets(struct live *live, uint64_t now_ns)
 	watch_tick(&live->watch);
 }
 
-/* Is this a tick in which the kernel times our programs? It patches its own code for that, so seldom. */
-static bool is_window(struct live *live)
-{
-	if (live->ticks++ != live->next_window_tick)
-		return false;
-	live->window_gap_ticks = live->window_gap_ticks ? 2 * live->window_gap_ticks
-							: FIRST_WINDOW_GAP;
-	if (live->window_gap_ticks > LAST_WINDOW_GAP)
-		live->window_gap_ticks = LAST_WINDOW_GAP;
-	live->next_window_tick += live->window_gap_ticks;
-	return true;
-}
-
 static int on_tick(struct live *live, struct err *err)
 {
 	uint64_t now_ns = recorder_elapsed_ns(live->recorder), expirations;
 
 	if (read(live->timer_fd, &expirations, sizeof(expirations)) < 0)
 		return 0;
-	overhead_window(&live->overhead, is_window(live));
+	overhead_window(&live->overhead, live->ticks++ % WINDOW_TICKS == 0);
 	recorder_collect_names(live->recorder);
 	refresh_targets(live, now_ns);
 	account_overhead(live, now_ns, false);
@@ -601,7 +585,6 @@ void live_deinit(struct live *live)
 		watch_deinit(&live->watch);
 	recorder_free(live->recorder);
 	symbolizer_free(live->symbolizer);
-	overhead_deinit(&live->overhead);
 	if (live->session_is_open)
 		session_close(&live->session);
 	command_end(&live->command);

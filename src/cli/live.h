@@ -78,7 +78,6 @@ struct live {
 	enum live_stage stage;
 	uint64_t next_snapshot_ns, next_refresh_ns, last_overhead_ns, settle_begin_ns;
 	uint64_t last_cpu_ns, ticks;
-	uint64_t next_window_tick, window_gap_ticks; /* timing of our programs, see live.c */
 	uint32_t sample_shift, lengthen_at;
 	unsigned int interrupts;
 };

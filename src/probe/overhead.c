@@ -111,50 +111,8 @@ int overhead_calibrate(struct session *session, struct trap_costs *costs, struct
 
 /* ---- run times of the programs --------------------------------------------------------------- */
 
-/* The front of struct bpf_prog_info since Linux 5.8 is longer than what we need; libbpf knows it.
- */
-static void add_runs(struct program_runs *runs, const struct bpf_program *program)
-{
-	struct bpf_prog_info info = {0};
-	uint32_t length = sizeof(info);
-
-	if (bpf_program__fd(program) < 0 ||
-	    bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &length))
-		return;
-	runs->count += info.run_cnt;
-	runs->time_ns += info.run_time_ns;
-}
-
-static struct program_runs call_runs(const struct seep_bpf *bpf)
-{
-	struct program_runs runs = {0};
-
-	add_runs(&runs, bpf->progs.call_enter);
-	add_runs(&runs, bpf->progs.call_return);
-	add_runs(&runs, bpf->progs.call_session);
-	return runs;
-}
-
-static struct program_runs free_runs(const struct seep_bpf *bpf)
-{
-	struct program_runs runs = {0};
-
-	add_runs(&runs, bpf->progs.free_enter);
-	return runs;
-}
-
-static struct program_runs map_runs(const struct seep_bpf *bpf)
-{
-	struct program_runs runs = {0};
-
-	add_runs(&runs, bpf->progs.region_enter);
-	add_runs(&runs, bpf->progs.region_return);
-	add_runs(&runs, bpf->progs.region_session);
-	return runs;
-}
-
 /* The mean time of a run within the window; without one what was known before. */
-static void update_mean(double *mean_ns, struct program_runs begin, struct program_runs end)
+static void update_mean(double *mean_ns, struct timed_runs begin, struct timed_runs end)
 {
 	if (end.count > begin.count)
 		*mean_ns = (double)(end.time_ns - begin.time_ns) / (end.count - begin.count);
@@ -162,22 +120,22 @@ static void update_mean(double *mean_ns, struct program_runs begin, struct progr
 
 void overhead_window(struct overhead *overhead, bool open)
 {
-	const struct seep_bpf *bpf = overhead->session->bpf;
+	const struct timed_runs *begin = overhead->window;
+	struct counters now;
 
-	if (open == (overhead->stats_fd >= 0))
+	if (open == overhead->window_open)
+		return;
+	overhead->window_open = open;
+	session_set_timing(overhead->session, open);
+	if (session_read_counters(overhead->session, &now))
 		return;
 	if (open) {
-		overhead->call = call_runs(bpf);
-		overhead->free = free_runs(bpf);
-		overhead->map = map_runs(bpf);
-		overhead->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+		memcpy(overhead->window, now.timed, sizeof(now.timed));
 		return;
 	}
-	close(overhead->stats_fd);
-	overhead->stats_fd = -1;
-	update_mean(&overhead->call_ns, overhead->call, call_runs(bpf));
-	update_mean(&overhead->free_ns, overhead->free, free_runs(bpf));
-	update_mean(&overhead->map_ns, overhead->map, map_runs(bpf));
+	update_mean(&overhead->call_ns, begin[TIMED_CALL], now.timed[TIMED_CALL]);
+	update_mean(&overhead->free_ns, begin[TIMED_FREE], now.timed[TIMED_FREE]);
+	update_mean(&overhead->map_ns, begin[TIMED_MAP], now.timed[TIMED_MAP]);
 }
 
 /* ---- accounting ------------------------------------------------------------------------------ */
@@ -186,15 +144,7 @@ int overhead_init(struct overhead *overhead, struct session *session, struct err
 {
 	memset(overhead, 0, sizeof(*overhead));
 	overhead->session = session;
-	overhead->stats_fd = -1;
 	return overhead_calibrate(session, &overhead->costs, err);
-}
-
-void overhead_deinit(struct overhead *overhead)
-{
-	if (overhead->stats_fd >= 0)
-		close(overhead->stats_fd);
-	overhead->stats_fd = -1;
 }
 
 uint64_t overhead_hits(const struct counters *counters)

@@ -3,8 +3,8 @@
  * overhead.h - what the probes cost, measured on this machine.
  *
  * The price of a trap is calibrated once, on a function of ours; the time spent in the BPF programs
- * is what the kernel measured (bpf_enable_stats, Linux 5.8) in short windows. Both together, times
- * the hits counted, over the CPU time of the processes, is the slowdown we print.
+ * is what they measure themselves in short windows. Both together, times the hits counted, over the
+ * CPU time of the processes, is the slowdown we print.
  */
 #ifndef SEEP_PROBE_OVERHEAD_H
 #define SEEP_PROBE_OVERHEAD_H
@@ -28,17 +28,12 @@ int overhead_calibrate(struct session *session, struct trap_costs *costs, struct
 
 #define OVERHEAD_MOST_PERCENT 1000 /* "over 1000 %": hardly anything but probes was running */
 
-/* What the kernel counted of one or more programs. */
-struct program_runs {
-	uint64_t count, time_ns;
-};
-
 struct overhead {
 	struct session *session;
 	struct trap_costs costs;
-	int stats_fd;			     /* open while the kernel measures */
-	double call_ns, free_ns, map_ns;     /* mean run times of the programs; 0 until measured */
-	struct program_runs call, free, map; /* at the begin of a window */
+	bool window_open;		       /* the programs time themselves */
+	struct timed_runs window[TIMED_KINDS]; /* when it was opened */
+	double call_ns, free_ns, map_ns;       /* mean run times of the programs; 0 until measured */
 	struct counters last;
 	uint64_t last_cpu_ns;
 	double probe_ns_total; /* since the beginning */
@@ -49,9 +44,8 @@ struct overhead {
 
 /* Returns 0 or -errno; without calibration nothing can be promised. */
 int overhead_init(struct overhead *overhead, struct session *session, struct err *err);
-void overhead_deinit(struct overhead *overhead);
 
-/* Open or close a window in which the kernel measures the programs. */
+/* Open or close a window in which the programs time themselves. */
 void overhead_window(struct overhead *overhead, bool open);
 
 /*

@@ -480,6 +480,11 @@ bool session_is_settling(const struct session *session)
 	return __atomic_load_n(&session->bpf->bss->settling, __ATOMIC_RELAXED);
 }
 
+void session_set_timing(struct session *session, bool timing)
+{
+	__atomic_store_n(&session->bpf->bss->timing, timing, __ATOMIC_RELAXED);
+}
+
 void session_set_sample_shift(struct session *session, uint32_t shift)
 {
 	__atomic_store_n(&session->bpf->bss->sample_shift, shift, __ATOMIC_RELAXED);
