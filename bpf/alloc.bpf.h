@@ -37,6 +37,21 @@ static __always_inline bool session_returns(struct pt_regs *ctx)
 	return ctx->ip != bpf_get_func_ip(ctx);
 }
 
+/* The program 'name': returns what 'body' says of 'ctx', and times itself while somebody asks. */
+#define TIMED_PROGRAM(section, name, kind, body)                                                   \
+	NO_PROGRAMS(name##_none);                                                                  \
+	SEC(section)                                                                               \
+	int name(struct pt_regs *ctx)                                                              \
+	{                                                                                          \
+		__u64 begin_ns = run_begins();                                                     \
+		int result;                                                                        \
+                                                                                                   \
+		STAY_ON_TASK_STACK(ctx, name##_none);                                              \
+		result = body;                                                                     \
+		run_ends(kind, begin_ns);                                                          \
+		return result;                                                                     \
+	}
+
 /* False: links fire in every process that maps the file (children are followed). */
 const volatile bool links_filtered = true;
 
@@ -705,48 +720,11 @@ static __always_inline void return_from_call(struct pt_regs *ctx)
 		record_block(ctx, call, proc, addr);
 }
 
-NO_PROGRAMS(call_enter_none);
-
-SEC("uprobe")
-int call_enter(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-
-	STAY_ON_TASK_STACK(ctx, call_enter_none);
-	enter_call(ctx, bpf_get_attach_cookie(ctx));
-	run_ends(TIMED_CALL, begin_ns);
-	return 0;
-}
-
-NO_PROGRAMS(call_return_none);
-
-SEC("uretprobe")
-int call_return(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-
-	STAY_ON_TASK_STACK(ctx, call_return_none);
-	return_from_call(ctx);
-	run_ends(TIMED_CALL, begin_ns);
-	return 0;
-}
-
-NO_PROGRAMS(call_session_none);
-
-SEC("uprobe")
-int call_session(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-	int skip_return = 0;
-
-	STAY_ON_TASK_STACK(ctx, call_session_none);
-	if (session_returns(ctx))
-		return_from_call(ctx);
-	else
-		skip_return = enter_call(ctx, bpf_get_attach_cookie(ctx));
-	run_ends(TIMED_CALL, begin_ns);
-	return skip_return;
-}
+TIMED_PROGRAM("uprobe", call_enter, TIMED_CALL, (enter_call(ctx, bpf_get_attach_cookie(ctx)), 0))
+TIMED_PROGRAM("uretprobe", call_return, TIMED_CALL, (return_from_call(ctx), 0))
+TIMED_PROGRAM("uprobe", call_session, TIMED_CALL,
+	      session_returns(ctx) ? (return_from_call(ctx), 0)
+				   : enter_call(ctx, bpf_get_attach_cookie(ctx)))
 
 /* What malloc does, or the library it is in, is the allocator's business. */
 static __always_inline bool called_by_allocator(const struct proc *proc, __u64 slot)
@@ -823,18 +801,7 @@ static __always_inline void enter_free(struct pt_regs *ctx)
 		hand_on(key.addr);
 }
 
-NO_PROGRAMS(free_enter_none);
-
-SEC("uprobe")
-int free_enter(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-
-	STAY_ON_TASK_STACK(ctx, free_enter_none);
-	enter_free(ctx);
-	run_ends(TIMED_FREE, begin_ns);
-	return 0;
-}
+TIMED_PROGRAM("uprobe", free_enter, TIMED_FREE, (enter_free(ctx), 0))
 
 /* ---- regions: anonymous memory taken from the kernel by the program itself ------------------------- */
 
@@ -1011,48 +978,12 @@ static __always_inline void return_from_region(struct pt_regs *ctx)
 	send_region(proc, &record);
 }
 
-NO_PROGRAMS(region_enter_none);
-
-SEC("uprobe")
-int region_enter(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-
-	STAY_ON_TASK_STACK(ctx, region_enter_none);
-	enter_region(ctx, bpf_get_attach_cookie(ctx));
-	run_ends(TIMED_MAP, begin_ns);
-	return 0;
-}
-
-NO_PROGRAMS(region_return_none);
-
-SEC("uretprobe")
-int region_return(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-
-	STAY_ON_TASK_STACK(ctx, region_return_none);
-	return_from_region(ctx);
-	run_ends(TIMED_MAP, begin_ns);
-	return 0;
-}
-
-NO_PROGRAMS(region_session_none);
-
-SEC("uprobe")
-int region_session(struct pt_regs *ctx)
-{
-	__u64 begin_ns = run_begins();
-	int skip_return = 0;
-
-	STAY_ON_TASK_STACK(ctx, region_session_none);
-	if (session_returns(ctx))
-		return_from_region(ctx);
-	else
-		skip_return = enter_region(ctx, bpf_get_attach_cookie(ctx));
-	run_ends(TIMED_MAP, begin_ns);
-	return skip_return;
-}
+TIMED_PROGRAM("uprobe", region_enter, TIMED_MAP,
+	      (enter_region(ctx, bpf_get_attach_cookie(ctx)), 0))
+TIMED_PROGRAM("uretprobe", region_return, TIMED_MAP, (return_from_region(ctx), 0))
+TIMED_PROGRAM("uprobe", region_session, TIMED_MAP,
+	      session_returns(ctx) ? (return_from_region(ctx), 0)
+				   : enter_region(ctx, bpf_get_attach_cookie(ctx)))
 
 /* ---- libraries ------------------------------------------------------------------------------------ */
 
