@@ -164,7 +164,7 @@ static size_t parts_find(const struct walker *walker, const struct node *node, d
 	return count;
 }
 
-/* Of Python's own library, by the names of their modules: before 3.11 code knows no class. */
+/* Of Python's own library, by its files: before 3.11 code knows no class. */
 static bool is_python_dispatcher(const char *function, const char *file)
 {
 	static const struct {
@@ -173,20 +173,20 @@ static bool is_python_dispatcher(const char *function, const char *file)
 	    {"_bootstrap", "threading.py"},
 	    {"_bootstrap_inner", "threading.py"},
 	    {"run", "threading.py"},
-	    {"run", "runners.py"}, /* asyncio */
-	    {"_run", "events.py"},
-	    {"run_forever", "base_events.py"},
-	    {"_run_once", "base_events.py"},
-	    {"run_until_complete", "base_events.py"},
+	    {"run", "asyncio/runners.py"},
+	    {"_run", "asyncio/events.py"},
+	    {"run_forever", "asyncio/base_events.py"},
+	    {"_run_once", "asyncio/base_events.py"},
+	    {"run_until_complete", "asyncio/base_events.py"},
 	    {"serve_forever", "socketserver.py"},
-	    {"run", "thread.py"}, /* concurrent.futures */
-	    {"_worker", "thread.py"},
+	    {"run", "concurrent/futures/thread.py"},
+	    {"_worker", "concurrent/futures/thread.py"},
 	};
 	const char *dot = strrchr(function, '.');
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (!strcmp(dot ? dot + 1 : function, known[i].function) &&
-		    !strcmp(path_base(file), known[i].file))
+		    path_ends(file, known[i].file))
 			return true;
 	return false;
 }

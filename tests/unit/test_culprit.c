@@ -12,7 +12,8 @@
 #define SNAPSHOTS 31
 
 /* Stacks as "main handle:7 Thread.__init__:880", root first; ":LINE" is optional, '@' stands for
- * threading.py. Frames of the same word are one. Each site grows by 'blocks' of 'block_bytes' in each snapshot. */
+ * Python's threading.py, '%' for a thread.py of the program. Frames of the same word are one. Each
+ * site grows by 'blocks' of 'block_bytes' in each snapshot. */
 struct drawing {
 	struct profile profile;
 	struct profile_process processes[2];
@@ -67,7 +68,9 @@ static uint32_t frame_named(struct drawing *drawing, const char *word)
 	frame.line = colon ? atoi(colon + 1) : 0;
 	if (strchr(word, '@'))
 		frame.file = "/usr/lib/python3.7/threading.py";
-	snprintf(drawing->texts[profile->frame_count], 48, "%.*s", (int)strcspn(word, "@:"), word);
+	if (strchr(word, '%'))
+		frame.file = "/srv/app/thread.py";
+	snprintf(drawing->texts[profile->frame_count], 48, "%.*s", (int)strcspn(word, "@%:"), word);
 	for (uint32_t i = 0; i < profile->frame_count; i++)
 		if (!strcmp(drawing->frames[i].function, frame.function) &&
 		    drawing->frames[i].line == frame.line)
@@ -356,6 +359,19 @@ static void a_function_of_that_name_is_named(void **state)
 	drawing_free(drawing);
 }
 
+/* Python's own thread.py is that of concurrent.futures. */
+static void a_file_of_that_name_is_the_programs_own(void **state)
+{
+	struct drawing *drawing = drawing_new();
+
+	site_draw(drawing, "main:3 run%:57 read:7", 101, 1031);
+	site_draw(drawing, "main:3 run%:57 write:13", 101, 1009);
+	culprits_draw(drawing);
+	assert_int_equal(drawing->culprits.count, 1);
+	assert_culprit(drawing, 0, "run:57", 2, 100);
+	drawing_free(drawing);
+}
+
 static void no_sites_no_culprits(void **state)
 {
 	struct drawing *drawing = drawing_new();
@@ -379,6 +395,7 @@ int main(void)
 	    cmocka_unit_test(a_large_part_of_a_branch_is_followed),
 	    cmocka_unit_test(what_only_runs_others_is_not_named),
 	    cmocka_unit_test(a_function_of_that_name_is_named),
+	    cmocka_unit_test(a_file_of_that_name_is_the_programs_own),
 	    cmocka_unit_test(no_sites_no_culprits),
 	};
 
