@@ -83,9 +83,10 @@ int code_book_add(struct code_book *book, const struct code_record *record, size
 	ssize_t function, id;
 	uint32_t *slot;
 	bool added;
+	int status = python_code_decode(record, bytes, pid, layout, &code);
 
-	if (python_code_decode(record, bytes, pid, layout, &code))
-		return -ENOMEM;
+	if (status)
+		return status == -ENOMEM ? status : 0; /* a frame of it has no name */
 	function = function_index(book, &code);
 	if (function < 0)
 		return -ENOMEM;

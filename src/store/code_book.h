@@ -24,7 +24,7 @@ void code_book_free(struct code_book *book); /* NULL allowed */
 
 /*
  * Take a RECORD_CODE. 'pid' and 'layout' serve to read what did not fit into it; pid 0: do not.
- * Returns 0, -ENOMEM.
+ * Returns 0, -ENOMEM. A record that is not valid is left out.
  */
 int code_book_add(struct code_book *book, const struct code_record *record, size_t bytes, pid_t pid,
 		  const struct python_layout *layout);
