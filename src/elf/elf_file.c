@@ -78,14 +78,16 @@ int elf_file_from_memory(struct elf_file *elf, const void *data, size_t size, st
 /*
  * A shared mapping: into private ones the kernel writes the breakpoints of every uprobe that is not
  * limited to some process (valid_vma() in kernel/events/uprobes.c, Linux 6.1 to 6.18), and they
- * would be taken for code. Where a file system has no shared mappings (FUSE), a private one is better
- * than none.
+ * would be taken for code. Where a file system has no shared mappings (FUSE with direct I/O), a
+ * private one is better than none.
  */
 static void *map_file(int fd, size_t size)
 {
 	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 
-	return data != MAP_FAILED ? data : mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED && errno == ENODEV)
+		data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	return data;
 }
 
 int elf_file_open_fd(struct elf_file *elf, int fd, const char *name, struct err *err)

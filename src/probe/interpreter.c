@@ -170,7 +170,7 @@ void interpreter_inherit(struct interpreter *child, const struct interpreter *pa
 							info->start_time_ns, NULL);
 	if (watched && child->redirect &&
 	    python_redirect_complete(child->redirect, child->tables.mode, &err))
-		log_debug("%s", err.text);
+		log_warn("process %d: class python will be incomplete: %s", info->pid, err.text);
 }
 
 bool interpreter_is_gone(const struct interpreter *interpreter)

@@ -2,11 +2,8 @@
 /* overhead.c - see overhead.h */
 #include "probe/overhead.h"
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,8 +15,6 @@
 #include "probe/session.h"
 #include "target/allocator.h"
 #include "target/proc_maps.h"
-
-#include "seep.skel.h"
 
 #define CALIBRATION_CALLS 4000
 #define CPU_TICK_NS	  10e6 /* USER_HZ is 100 in /proc/PID/stat on x86 */
@@ -122,12 +117,14 @@ void overhead_window(struct overhead *overhead, bool open)
 {
 	const struct timed_runs *begin = overhead->window;
 	struct counters now;
+	bool failed;
 
 	if (open == overhead->window_open)
 		return;
-	overhead->window_open = open;
-	session_set_timing(overhead->session, open);
-	if (session_read_counters(overhead->session, &now))
+	failed = session_read_counters(overhead->session, &now) != 0;
+	overhead->window_open = open && !failed;
+	session_set_timing(overhead->session, overhead->window_open);
+	if (failed)
 		return;
 	if (open) {
 		memcpy(overhead->window, now.timed, sizeof(now.timed));

@@ -98,8 +98,9 @@ uint32_t session_next_generation(struct session *session);
 void session_set_age(struct session *session, uint32_t age);
 void session_set_settling(struct session *session, bool settling);
 bool session_is_settling(const struct session *session);
+/* While true the programs time their runs: counters.timed. */
+void session_set_timing(struct session *session, bool timing);
 /* Sampling interval becomes sample_bytes << shift for new blocks. */
-void session_set_timing(struct session *session, bool timing); /* counters.timed */
 void session_set_sample_shift(struct session *session, uint32_t shift);
 /* From here on programs started by us may be stopped at their start (abi.h PROC_STOP_AT_START). */
 void session_allow_stopping(struct session *session);
