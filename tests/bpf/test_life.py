@@ -174,6 +174,7 @@ class EverybodysProbe:
         need(self.TRACING + "uprobe_events", "no tracefs with uprobes")
         symbols = run(["nm", "-D", "--defined-only", library]).stdout
         malloc = re.search(r"^([0-9a-f]+) T malloc(@|$)", symbols, re.MULTILINE)
+        check(malloc, "no malloc in %s" % library)
         self.name = "seep%d/malloc" % os.getpid()
         self.write("uprobe_events", "p:%s %s:0x%s" % (self.name, library, malloc.group(1)))
         on_cleanup(self.write, "uprobe_events", "-:" + self.name)
@@ -192,7 +193,9 @@ def test_breakpoints_of_others_are_not_taken_for_code():
     own = scratch_dir()
     shutil.copy(need(LIBRARIES + "libc.so.6"), own)
     EverybodysProbe(own + "/libc.so.6")
-    report = measure(Target("sites", "tick", env={"LD_LIBRARY_PATH": own})).no_losses()
+    target = Target("sites", "tick", env={"LD_LIBRARY_PATH": own})
+    check(differing_code_bytes(target.pid, "libc.so"), "the breakpoint is not in the target")
+    report = measure(target).no_losses()
     check_tick(report)
     equal(direct_callers(report.sites("tick")), {"leaf_alloc"}, "direct callers")
 
